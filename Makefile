@@ -1,0 +1,55 @@
+# `make demo` and `make test` do all that they need on a fresh machine with Python 3.11; `make help` lists the rest.
+PYTHON ?= python3.11
+BIN := .venv/bin
+DEMO_CORPUS := data/simulated-32
+DEMO_RUN := runs/simulated/demo
+# Two utterances of speakers that training never sees (configs/simulated.yaml, data.test_speakers).
+DEMO_RECORDINGS := s06_u004 s07_u004
+
+.PHONY: help install demo test test-all lint format clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+
+install: .venv/.installed  ## make .venv with the package and its test extra
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install --editable '.[test]'
+	touch $@
+
+demo: install  ## the whole job on simulated data: corpus, training, scores, video
+	$(BIN)/wav2uti simulate $(DEMO_CORPUS) --speakers 8 --utterances 25 --size 32 --seed 0
+	$(BIN)/wav2uti fit --config configs/simulated.yaml --data.shards $(DEMO_CORPUS) \
+	    --trainer.logger.init_args.version demo
+	$(BIN)/wav2uti test --config configs/simulated.yaml --data.shards $(DEMO_CORPUS) \
+	    --trainer.logger.init_args.version demo --ckpt_path $(DEMO_RUN)/checkpoints/last.ckpt
+	for id in $(DEMO_RECORDINGS); do \
+	    $(BIN)/wav2uti predict --shards $(DEMO_CORPUS) --recording $$id \
+	        --ckpt_path $(DEMO_RUN)/checkpoints/last.ckpt --output $(DEMO_RUN)/predictions || exit 1; \
+	done
+	@echo
+	@echo 'SIMULATED data throughout. Speakers s06 and s07 were never trained on.'
+	@echo 'video:  ' $(foreach id,$(DEMO_RECORDINGS),$(DEMO_RUN)/predictions/$(id).mp4)
+	@echo 'sheet:  ' $(foreach id,$(DEMO_RECORDINGS),$(DEMO_RUN)/predictions/$(id).png) '(the corpus above, the model below)'
+	@echo 'scores: ' $(DEMO_RUN)/metrics.json
+	@cat $(DEMO_RUN)/metrics.json
+
+test: install  ## the fast tests (under 8 minutes on 2 cores)
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: install  ## every test
+	$(BIN)/python -m pytest
+
+lint: install  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install  ## let ruff format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what the demo and the tools wrote; .venv stays
+	rm -rf $(DEMO_CORPUS) $(DEMO_RUN) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

@@ -1,0 +1,277 @@
+"""AAA recordings: real ones by the rules, made-up ones by closed forms and for every mistake."""
+
+import math
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from wav2uti.clock import samples_at
+from wav2uti.corpus.fan import draw_fan
+from wav2uti.corpus.readers import AAAReader, find_recordings
+from wav2uti.corpus.readers.aaa import read_metadata
+from wav2uti.corpus.readers.splines import CONFIDENT, read_splines
+from wav2uti.errors import InputError
+
+KEYS = {
+    "NumVectors": "8",
+    "PixPerVector": "16",
+    "ZeroOffset": "4",
+    "BitsPerPixel": "8",
+    "Angle": "0,1",
+    "Kind": "0",
+    "PixelsPerMm": "0,5",
+    "FramesPerSec": "100,000",
+    "TimeInSecsOfFirstFrame": "0,25000",
+}
+
+
+def write_metadata(path, **changes):
+    keys = {**KEYS, **changes}
+    path.write_text("".join(f"{key}={value}\r\n" for key, value in reversed(keys.items()) if value is not None))
+
+
+def write_recording(folder, name="001", frames=100, seconds=2.0, rate=22_050, metadata="{}.param", **changes):
+    """An .ult whose grey is 100 times the time of its frame, and a sine of 440 Hz."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = float(changes.get("TimeInSecsOfFirstFrame", "0.25"))
+    grey = np.clip(100 * (first + np.arange(frames) / 100), 0, 255)
+    raw = np.broadcast_to(np.rint(grey).astype(np.uint8)[:, None, None], (frames, 8, 16))
+    raw.tofile(folder / f"{name}.ult")
+    write_metadata(folder / metadata.format(name), **changes)
+    soundfile.write(folder / f"{name}.wav", np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate) / 2, rate)
+    return folder / f"{name}.ult"
+
+
+def read_only(source, size=32):
+    (candidate,) = AAAReader().find(source)
+    return candidate.reader.read(candidate, size)
+
+
+def test_decimal_commas_any_order_and_garbage_lines(tmp_path):
+    path = tmp_path / "a.param"
+    write_metadata(path)
+    path.write_bytes(b"\xef\xbb\xbf# exported\r\n\r\nnot a pair\r\n" + path.read_bytes() + b"Comment=a=b\r\n")
+    metadata = read_metadata(path)
+    assert (metadata.geometry.vectors, metadata.geometry.pixels) == (8, 16)
+    assert (metadata.geometry.angle, metadata.rate, metadata.first_time) == (0.1, 100.0, 0.25)
+
+
+@pytest.mark.parametrize("offset", [0.25, -0.2])
+def test_picture_and_sound_keep_their_clock(tmp_path, offset):
+    write_recording(tmp_path, TimeInSecsOfFirstFrame=str(offset), metadata="{}US.txt")
+    recording = read_only(tmp_path)
+    start = max(offset, 0.0)
+    assert len(recording.frames) == round(60 * (offset + 1.0 - start))
+    middle = recording.frames[:, 12, 16]
+    np.testing.assert_allclose(middle, 100 * (start + np.arange(len(middle)) / 60), atol=1.01)
+    expected = np.sin(2 * np.pi * 440 * (start + np.arange(len(recording.audio)) / 16_000)) / 2
+    assert np.abs(recording.audio - expected)[200:].max() < 0.04  # half a sample of 440 Hz at 22.05 kHz
+
+
+def test_scale_is_stated_unless_it_is_ultrasuites_nominal_one(tmp_path):
+    write_recording(tmp_path / "a")
+    write_recording(tmp_path / "b", PixelsPerMm="10.000")
+    true = read_only(tmp_path / "a", 40)
+    # R = 20 samples / 0.5 per mm = 40 mm, half field 0.35 rad: the width 2 R sin(0.35) is less than the height.
+    assert true.mm_per_pixel == pytest.approx(max(80 * math.sin(0.35), 40 - 8 * math.cos(0.35)) / 40)
+    nominal = read_only(tmp_path / "b", 40)
+    assert nominal.mm_per_pixel is None
+    np.testing.assert_array_equal(nominal.frames, true.frames)  # the fan's shape needs no millimetres
+
+
+def test_one_file_names_its_recording(tmp_path):
+    ult = write_recording(tmp_path)
+    write_recording(tmp_path, name="002")
+    assert [c.id for c in find_recordings(ult)] == ["001"]
+    assert [c.id for c in find_recordings(ult.with_suffix(".param"))] == ["001"]
+    (candidate,) = find_recordings(ult.with_suffix(".param"))
+    assert candidate.reader.read(candidate, 16).source == "001.ult"
+
+
+def test_ids_are_unique_and_hidden_files_are_passed_over(tmp_path):
+    for folder in ("01M", "02F/BL1"):
+        write_recording(tmp_path / folder, name="001")
+    write_recording(tmp_path / "01M", name="002")
+    write_recording(tmp_path / "01M", name="._002")
+    write_recording(tmp_path / ".trash", name="009")
+    candidates = find_recordings(tmp_path)
+    assert [c.id for c in candidates] == ["002", "01M__001", "02F__BL1__001"]
+    assert [c.reader.read(c, 16).speaker for c in candidates] == ["01M", "01M", "02F"]
+    assert candidates[1].reader.read(candidates[1], 16).id == "01M__001"
+
+
+def test_files_in_capitals_and_track0(tmp_path):
+    write_recording(tmp_path)
+    for old, new in (("001.ult", "001.ULT"), ("001.param", "001.PARAM"), ("001.wav", "001_Track0.wav")):
+        (tmp_path / old).rename(tmp_path / new)
+    assert len(read_only(tmp_path).frames) == 60
+
+
+def test_prompt_that_ends_like_metadata_is_none(tmp_path):
+    write_recording(tmp_path, name="status")
+    (tmp_path / "virus.txt").write_text("virus\n")
+    (tmp_path / "status.txt").write_text("status\n1/2/2019 12:35:56 PM\n07F, \n")
+    recording = read_only(tmp_path)
+    assert (recording.id, recording.text, recording.speaker) == ("status", "status", "07F")
+
+
+def test_every_mistake_is_one_sentence(tmp_path):
+    def sentence(folder):
+        with pytest.raises(InputError) as caught:
+            read_only(tmp_path / folder)
+        message = str(caught.value)
+        assert str(tmp_path / folder) in message
+        assert message.endswith(".")
+        assert "\n" not in message
+        return message
+
+    ult = write_recording(tmp_path / "size")
+    ult.write_bytes(ult.read_bytes()[:-1])
+    assert "no whole number of frames of 8 x 16" in sentence("size")
+    write_recording(tmp_path / "empty").write_bytes(b"")
+    assert "empty" in sentence("empty")
+    write_recording(tmp_path / "key", FramesPerSec=None, Angle=None)
+    assert "does not state Angle, FramesPerSec" in sentence("key")
+    write_recording(tmp_path / "bits", BitsPerPixel="16")
+    assert "only 8 bits" in sentence("bits")
+    write_recording(tmp_path / "value", FramesPerSec="fast")
+    assert "FramesPerSec=fast" in sentence("value")
+    write_recording(tmp_path / "rate", FramesPerSec="0")
+    assert "FramesPerSec=0" in sentence("rate")
+    write_recording(tmp_path / "degrees", Angle="2.2")
+    assert "radians" in sentence("degrees")
+    write_recording(tmp_path / "late", TimeInSecsOfFirstFrame="2.5")
+    assert "do not overlap" in sentence("late")
+    ult = write_recording(tmp_path / "no_wav")
+    ult.with_suffix(".wav").unlink()
+    assert "001_Track0.wav" in sentence("no_wav")
+    ult = write_recording(tmp_path / "no_param")
+    ult.with_suffix(".param").unlink()
+    assert "neither 001.param nor 001US.txt" in sentence("no_param")
+    write_recording(tmp_path / "no_ult", metadata="{}US.txt").unlink()
+    assert "no 001.ult" in sentence("no_ult")
+    ult = write_recording(tmp_path / "nan")
+    soundfile.write(ult.with_suffix(".wav"), np.full(22_050, np.nan, dtype=np.float32), 22_050, subtype="FLOAT")
+    assert "NaN" in sentence("nan")
+    ult = write_recording(tmp_path / "splines")
+    ult.with_name("001_splines.csv").write_text("head\nP1\t1/1/2015\t0.25\ta\t42\t1.0\n")
+    assert "001_splines.csv" in sentence("splines")
+
+
+def test_garbage_metadata_is_a_sentence(tmp_path):
+    path = tmp_path / "a.param"
+    path.write_bytes(bytes(range(256)) * 4)
+    with pytest.raises(InputError, match="does not state NumVectors"):
+        read_metadata(path)
+
+
+def test_no_such_source(tmp_path):
+    with pytest.raises(InputError, match="no file or folder"):
+        find_recordings(tmp_path / "nowhere")
+
+
+def write_splines(path, times, radius, angle, confidence):
+    rows = ["Client\tDate\tTime\tPrompt\tn\tR\tAngle\tConfidence"]
+    for time in times:
+        cells = [f"{value:.4f}" for value in (*radius, *angle)] + [str(value) for value in confidence]
+        rows.append("\t".join(["P1", "1/1/2015", f"{time:.4f}", "a", str(len(radius)), *cells]))
+    path.write_text("\n".join(rows) + "\n")
+
+
+def test_contour_only_where_splines_cover_every_frame(tmp_path):
+    ult = write_recording(tmp_path)
+    times = 0.25 + np.arange(100) / 100
+    points = ([20.0, 21, 22, 23], [0.3, 0.1, -0.1, -0.3], [100, 90, 80, 5])
+    write_splines(ult.with_name("001_splines.csv"), times, *points)
+    contour = read_only(tmp_path).contour
+    assert contour.shape == (60, 3, 2)  # the fourth point is not confident
+    geometry = read_metadata(ult.with_suffix(".param")).geometry
+    x, y = geometry.to_pixels([22.0, 21, 20], [-0.1, 0.1, 0.3], 32)  # from left to right
+    np.testing.assert_allclose(contour[30], np.stack([x, y], axis=1), atol=1e-3)
+    write_splines(ult.with_name("001_splines.csv"), times[:50], *points)
+    assert read_only(tmp_path).contour is None
+
+
+def test_file009_is_cut_where_its_wav_ends(shared):
+    """250 raw frames from 1.01619 s at 122.541 Hz would last until 3.0563 s, but the wav ends at 2.9256 s."""
+    folder = shared / "aaa_patkit/tongue_data_1_1"
+    recording = read_only(folder, 56)
+    assert (folder / "File009.ult").stat().st_size == 250 * 63 * 256
+    sound = soundfile.info(folder / "File009.wav")
+    last = 1.01619 + 249 / 122.541 + 1 / 122.541
+    assert sound.frames / sound.samplerate < last
+    # (2.9256 - 1.01619) * 60 = 114.56: the 115th frame would end after the wav.
+    frames = math.floor((sound.frames / sound.samplerate - 1.01619) * 60)
+    assert len(recording.frames) == frames == 114
+    assert len(recording.audio) == samples_at(frames)
+    assert (recording.text, recording.speaker, recording.contour) == ("na", "Pertti", None)
+    assert recording.mm_per_pixel == pytest.approx(2 * 90 * math.sin(0.038 * 31) / 56)
+
+
+def test_file009_sound_is_the_wavs(shared):
+    folder = shared / "aaa_patkit/tongue_data_1_1"
+    samples, rate = soundfile.read(folder / "File009.wav", dtype="float32")
+    recording = read_only(folder, 16)
+    at = 1.01619 + np.arange(len(recording.audio)) / 16_000
+    direct = np.interp(at, np.arange(len(samples)) / rate, samples)
+    lags = range(-5, 6)
+    inner = slice(100, -100)
+    scores = [np.corrcoef(np.roll(recording.audio, lag)[inner], direct[inner])[0, 1] for lag in lags]
+    assert lags[int(np.argmax(scores))] == 0
+    assert max(scores) > 0.98
+
+
+def test_file156_contour_lies_on_bright_pixels(shared):
+    recording = read_only(shared / "aaa_patkit/spline_test_token2", 112)
+    # The wav ends at 2.0898 s: floor((2.0898 - 0.59569) * 60) = 89 frames, and 183 splines reach to 2.0869 s.
+    assert recording.frames.shape == (89, 112, 112)
+    assert recording.contour.shape[0] == 89
+    assert (np.diff(recording.contour[:, :, 0], axis=1) > 0).mean() > 0.9  # from left to right
+
+
+def test_orientation_of_the_fan(shared):
+    """Under AAA's own splines the picture is at least twice as bright as under the mirrored ones."""
+    folder, size = shared / "aaa_patkit/spline_test_token2", 448
+    metadata = read_metadata(folder / "File156US.txt")
+    splines = read_splines(folder / "File156_splines.csv")
+    assert splines.radius.shape == (183, 42)
+    raw = np.fromfile(folder / "File156.ult", dtype=np.uint8).reshape(-1, 63, 256)
+    index = np.rint((splines.times - metadata.first_time) * metadata.rate).astype(int)
+    assert (index[0], index[-1]) == (0, 183)
+    images = draw_fan(raw[index], metadata.geometry, size)
+
+    def brightness(sign):
+        x, y = metadata.geometry.to_pixels(splines.radius, sign * splines.angle, size)
+        frame, point = np.nonzero(splines.confidence >= CONFIDENT)
+        return images[frame, np.rint(y[frame, point]).astype(int), np.rint(x[frame, point]).astype(int)].mean()
+
+    assert brightness(1) >= 2 * brightness(-1)
+    assert brightness(1) == pytest.approx(40, abs=3)  # formats.md: 42 and more, 19 to 20 mirrored
+    assert brightness(-1) == pytest.approx(19.5, abs=1.5)
+
+
+def test_real_metadata_of_five_corpora(shared):
+    paths = [*(shared / "param_fixtures").rglob("*.param"), *(shared / "param_fixtures").rglob("*US.txt")]
+    found = {path.name: read_metadata(path) for path in paths}
+    assert len(found) == 7
+    nominal = {name for name, metadata in found.items() if not metadata.true_scale}
+    assert nominal == {"sample.param", "07F-028A.param"}  # the two of UltraSuite
+    depth = {n: m.geometry.pixels / m.geometry.pixels_per_mm for n, m in found.items() if n not in nominal}
+    assert depth.pop("P1_01US.txt") == pytest.approx(20)  # a larynx
+    assert all(69 < mm < 81 for mm in depth.values())
+
+
+def test_tal_without_its_ult_is_reported(shared):
+    for candidate in find_recordings(shared / "tal_without_ult"):
+        with pytest.raises(InputError, match=r"has no \d+_aud.ult"):
+            candidate.reader.read(candidate, 56)
+
+
+def test_reading_writes_nothing(shared, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(shared / "aaa_patkit/tongue_data_1_1", copy)
+    before = sorted(copy.iterdir())
+    read_only(copy, 16)
+    assert sorted(copy.iterdir()) == before

@@ -1,0 +1,127 @@
+"""Clips: what a place in a recording gives, how clips are batched, in which order they come."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.fabric.utilities.distributed import DistributedSamplerWrapper
+from tiny_corpus import make_recording, write_corpus
+
+from wav2uti.corpus.shards import RecordingInfo, Shard
+from wav2uti.data.batch import Clip, collate
+from wav2uti.data.clips import ClipDataset, ClipSampler, SequentialClips, choose_references, long_enough
+
+REFERENCE = np.full((12, 12), 255, dtype=np.uint8)
+
+
+@pytest.fixture
+def infos(tmp_path: Path) -> list[RecordingInfo]:
+    recordings = [
+        make_recording("a1", "ann", frames=40),
+        make_recording("a2", "ann", frames=33),
+        make_recording("b1", "bob", frames=20),
+        make_recording("c1", "cem", frames=16, reference=REFERENCE),
+        make_recording("c2", "cem", frames=17, text=""),
+    ]
+    shard = Shard(write_corpus(tmp_path, recordings)[0])
+    return [shard.info(id) for id in shard.ids]
+
+
+def test_clip_is_cut_where_asked(infos: list[RecordingInfo]) -> None:
+    clip = ClipDataset(infos, 8, "frame-counter", "letters")[0, 5]
+    frames = make_recording("a1").frames[5:13].astype(np.float64)
+    assert clip.frames.shape == (1, 8, 12, 12)
+    np.testing.assert_allclose(clip.frames[0].numpy(), frames * 2 / 255 - 1, atol=1e-6)
+    assert clip.acoustic[:, 0].tolist() == list(range(5, 13))
+    assert clip.text is not None
+    assert "".join(chr(int(code)) for code in clip.text[:, 0]) == "say a1"
+    np.testing.assert_allclose(clip.progress.numpy(), (np.arange(5, 13) + 0.5) / 40, rtol=1e-6)
+    assert clip.reference is None
+
+
+def test_reference_frame_is_of_the_speaker_and_never_of_the_clip(infos: list[RecordingInfo]) -> None:
+    clips = ClipDataset(infos, 16, "frame-counter", references=choose_references(infos))
+
+    def reference(recording: int, start: int) -> np.ndarray:
+        frame = clips[recording, start].reference
+        assert frame is not None
+        return (frame[0].numpy() + 1) * 127.5
+
+    np.testing.assert_allclose(reference(0, 0), make_recording("a2", frames=33).frames[16], atol=1e-4)
+    np.testing.assert_allclose(reference(1, 0), make_recording("a1").frames[20], atol=1e-4)
+    own = make_recording("b1", frames=20).frames
+    np.testing.assert_allclose(reference(2, 2), own[[0, 1, 18, 19]].mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(reference(3, 0), REFERENCE)
+    np.testing.assert_allclose(reference(4, 0), make_recording("c1", frames=16).frames[8], atol=1e-4)
+
+
+def test_recording_that_must_give_its_own_reference_needs_a_frame_more(infos: list[RecordingInfo]) -> None:
+    references = choose_references(infos)
+    by_id = {info.id: info for info in infos}
+    assert long_enough(by_id["b1"], 20, None)
+    assert not long_enough(by_id["b1"], 20, references)
+    assert long_enough(by_id["c1"], 16, references)
+
+
+def test_collate_pads_and_masks_text() -> None:
+    def clip(tokens: int) -> Clip:
+        return Clip("x", torch.zeros(1, 4, 6, 6), torch.zeros(4, 3), torch.zeros(4), torch.ones(tokens, 2))
+
+    batch = collate([clip(2), clip(0), clip(3)])
+    assert batch["text"].shape == (3, 3, 2)
+    assert batch["text_mask"].tolist() == [[True, True, False], [False] * 3, [True] * 3]
+    assert batch["text_mask"].dtype == torch.bool
+    assert torch.equal(batch["text"].sum(dim=(1, 2)), torch.tensor([4.0, 0.0, 6.0]))
+    assert collate([clip(0), clip(0)])["text"].shape == (2, 0, 2)
+
+
+def test_collate_leaves_out_what_the_data_do_not_use() -> None:
+    clip = Clip("x", torch.zeros(1, 4, 6, 6), torch.zeros(4, 3), torch.zeros(4))
+    assert set(collate([clip, clip])) == {"ids", "frames", "acoustic", "progress"}
+    assert collate([clip._replace(reference=torch.zeros(1, 6, 6))] * 2)["reference"].shape == (2, 1, 6, 6)
+
+
+def test_sampler_takes_every_recording_at_random_places(infos: list[RecordingInfo]) -> None:
+    sampler = ClipSampler(infos, 8, seed=3)
+    assert len(sampler) == 5 + 4 + 2 + 2 + 2
+    first = list(sampler)
+    assert sorted(recording for recording, _ in first) == [0] * 5 + [1] * 4 + [2] * 2 + [3] * 2 + [4] * 2
+    assert all(0 <= start <= infos[recording].frames - 8 for recording, start in first)
+    assert list(sampler) == first
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+    assert list(ClipSampler(infos, 8, seed=4)) != first
+
+
+def test_every_start_is_drawn_and_none_beyond_the_end(infos: list[RecordingInfo]) -> None:
+    sampler = ClipSampler([infos[4]], 16, seed=0)  # 17 frames: starts 0 and 1
+    starts = set()
+    for epoch in range(20):
+        sampler.set_epoch(epoch)
+        starts.update(start for _, start in sampler)
+    assert starts == {0, 1}
+
+
+def test_sampler_under_lightnings_distributed_wrapper(infos: list[RecordingInfo]) -> None:
+    def share(rank: int, epoch: int) -> list[tuple[int, int]]:
+        wrapper = DistributedSamplerWrapper(ClipSampler(infos, 8, seed=3), num_replicas=2, rank=rank, drop_last=True)
+        wrapper.set_epoch(epoch)
+        return list(wrapper)
+
+    whole = ClipSampler(infos, 8, seed=3)
+    whole.set_epoch(2)
+    both = share(0, 2) + share(1, 2)
+    assert len(both) == 14
+    assert len(set(share(0, 2))) == 7
+    remaining = list(whole)
+    for clip in both:
+        remaining.remove(clip)
+    assert len(remaining) == 1
+    assert share(0, 2) != share(0, 3)
+
+
+def test_sequential_clips_do_not_overlap(infos: list[RecordingInfo]) -> None:
+    expected = [(0, 0), (0, 16), (1, 0), (1, 16), (2, 0), (3, 0), (4, 0)]
+    assert list(SequentialClips(infos, 16)) == expected
+    assert len(SequentialClips(infos, 16)) == 7

@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from wav2uti.condition.condition import Condition
+from wav2uti.diffusion.guidance import guided
+from wav2uti.diffusion.sampler import StochasticHeun
+
+B, T, W, H = 3, 4, 5, 6
+
+
+class Recorder:
+    """A denoiser that answers with the mean of its condition, and counts what it is asked."""
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, x, sigma, cond):
+        self.batches.append(len(x))
+        assert sigma.shape == (len(x),)
+        value = cond.frames.mean((1, 2))
+        if cond.reference is not None:
+            value = value + cond.reference.mean((1, 2, 3))
+        return torch.zeros_like(x) + value.view(-1, 1, 1, 1, 1) + 0.1 * sigma.view(-1, 1, 1, 1, 1)
+
+
+def conditions(reference=True):
+    frames = torch.randn(B, T, W)
+    return (
+        Condition(frames, torch.randn(B, 1, H, H) if reference else None),
+        Condition(torch.zeros(B, T, W), torch.ones(B, 1, H, H) if reference else None),
+    )
+
+
+@pytest.mark.parametrize("reference", [True, False])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0, 0.5])
+def test_it_is_the_formula(scale, reference):
+    cond, null = conditions(reference)
+    denoiser, x, sigma = Recorder(), torch.randn(B, 1, T, H, H), torch.tensor([0.1, 1.0, 10.0])
+    d_cond, d_null = denoiser(x, sigma, cond), denoiser(x, sigma, null)
+    torch.testing.assert_close(guided(denoiser, cond, null, scale)(x, sigma), d_null + scale * (d_cond - d_null))
+
+
+@pytest.mark.parametrize(("scale", "batches"), [(0.0, [B]), (1.0, [B]), (3.0, [2 * B])])
+def test_one_call_of_the_network_whatever_the_scale(scale, batches):
+    denoiser = Recorder()
+    guided(denoiser, *conditions(), scale)(torch.randn(B, 1, T, H, H), torch.ones(B))
+    assert denoiser.batches == batches
+
+
+def test_samplers_take_it():
+    cond, null = conditions()
+    denoise = guided(lambda x, sigma, c: torch.zeros_like(x), cond, null, 3.0)
+    clip = StochasticHeun(steps=3).draw(denoise, (B, 1, T, H, H), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(clip, torch.zeros_like(clip), rtol=0, atol=1e-4)

@@ -1,0 +1,176 @@
+import json
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from wav2uti.errors import InputError
+from wav2uti.metrics import pixel, scoring
+from wav2uti.metrics.scoring import Scoring
+
+SIZE, FRAMES = 16, 4
+PLACES = [("a", 0), ("a", 4), ("a", 8), ("b: with colon", 0), ("c", 0), ("c", 4), ("d", 0)]
+
+
+class Echo(pl.LightningModule):
+    """Generates the real clip with an error that depends on the clip; runs under bf16 where asked."""
+
+    def __init__(self, broken=False):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.facts = {"simulated": True}
+        self.broken = broken
+
+    def describe(self):
+        return {"sampler": "none", "steps": 3}
+
+    def test_step(self, batch, batch_idx):
+        generated = batch["frames"] + batch["error"].view(-1, 1, 1, 1, 1)
+        if self.broken:
+            generated[-1, 0, 0, 0, 0] = torch.nan
+        return {"generated": generated}
+
+
+class Clips(torch.utils.data.Dataset):
+    def __init__(self, places=PLACES):
+        self.places = places
+
+    def __len__(self):
+        return len(self.places)
+
+    def __getitem__(self, i):
+        recording, start = self.places[i]
+        progress = (torch.arange(start, start + FRAMES) + 0.5) / 12
+        grey = torch.rand(1, FRAMES, SIZE, SIZE, generator=torch.Generator().manual_seed(i)) - 0.9
+        return {"frames": grey, "error": torch.tensor(0.01 * (i + 1)), "ids": recording, "progress": progress}
+
+
+def run(tmp_path, callback=None, model=None, places=PLACES, **options):
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        logger=CSVLogger(tmp_path / "logs"),
+        callbacks=[callback or Scoring(str(tmp_path / "metrics.json"))],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+    ckpt = options.get("ckpt_path")
+    logged = trainer.test(model or Echo(), DataLoader(Clips(places), batch_size=3), ckpt_path=ckpt, verbose=False)
+    return trainer, logged[0]
+
+
+def expected(name):
+    """Mean over frames, then recordings, written out."""
+    function, data, recordings = getattr(pixel, name), Clips(), {}
+    for i, (recording, _) in enumerate(PLACES):
+        real = data[i]["frames"][0]
+        score = function(pixel.to_uint8(real + data[i]["error"]), pixel.to_uint8(real)).item()
+        recordings.setdefault(recording, []).append(score)
+    return sum(sum(scores) / len(scores) for scores in recordings.values()) / len(recordings)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_scores_facts_and_log(tmp_path, precision):
+    _, logged = run(tmp_path, precision=precision)
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert list(written["scores"]) == ["rmse", "psnr", "ssim"]
+    for name, score in written["scores"].items():
+        assert score == pytest.approx(expected(name), rel=1e-9)
+        assert logged[f"test/{name}"] == pytest.approx(score, rel=1e-5)
+    assert list(written["per_recording"]) == ["a", "b: with colon", "c", "d"]
+    facts = {
+        "clips": 7,
+        "recordings": 4,
+        "frames": 28,
+        "frames_per_clip": 4,
+        "frame_rate": 60,
+        "resolution": [16, 16],
+        "simulated": True,
+        "checkpoint": None,
+        "task": {"sampler": "none", "steps": 3},
+        "torch": torch.__version__,
+    }
+    assert {key: written[key] for key in facts} == facts
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["metrics.json"]
+
+
+def test_wrapped_scores_only_where_asked(tmp_path):
+    run(tmp_path, Scoring(str(tmp_path / "m.json"), uint8_wrapped=True))
+    scores = json.loads((tmp_path / "m.json").read_text())["scores"]
+    assert scores["rmse_uint8_wrapped"] == pytest.approx(expected("rmse_uint8_wrapped"))
+    assert scores["psnr_uint8_wrapped"] == pytest.approx(expected("psnr_uint8_wrapped"))
+
+
+def test_a_repeated_clip_counts_once(tmp_path):
+    run(tmp_path, places=PLACES)
+    first = json.loads((tmp_path / "metrics.json").read_text())
+    run(tmp_path, places=[*PLACES[:6], ("c", 4)])  # as a distributed sampler fills up
+    second = json.loads((tmp_path / "metrics.json").read_text())
+    assert (first["clips"], second["clips"]) == (7, 6)
+
+
+def test_it_is_written_beside_the_run_of_the_checkpoint(tmp_path):
+    trainer, _ = run(tmp_path)
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    trainer.save_checkpoint(checkpoint)
+    tester = pl.Trainer(
+        accelerator="cpu", logger=False, callbacks=[Scoring()], enable_progress_bar=False, default_root_dir=tmp_path
+    )
+    tester.test(Echo(), DataLoader(Clips(), batch_size=3), ckpt_path=str(checkpoint), verbose=False)
+    written = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert written["checkpoint"] == str(checkpoint)
+
+
+def test_without_a_checkpoint_it_is_written_beside_the_log(tmp_path):
+    trainer, _ = run(tmp_path, Scoring())
+    assert trainer.log_dir is not None
+    assert (Path(trainer.log_dir) / "metrics.json").is_file()
+
+
+def test_a_clip_that_is_not_finite_is_named(tmp_path):
+    with pytest.raises(InputError, match="clip of a holds"):
+        run(tmp_path, model=Echo(broken=True))
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(InputError, match="folder"):
+        Scoring(str(tmp_path))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        run(tmp_path, Scoring(str(tmp_path / "file" / "metrics.json")))
+
+
+def test_nothing_half_written_replaces_a_file(tmp_path, monkeypatch):
+    target = tmp_path / "metrics.json"
+    target.write_text("before")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(InputError, match="No space left"):
+        scoring.write_json(target, {"a": 1})
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def rank(index, folder):
+    """One of two processes, each with its own half; the second clip of c is scored by both."""
+    store = torch.distributed.FileStore(str(folder / "store"), 2)
+    torch.distributed.init_process_group("gloo", store=store, rank=index, world_size=2)
+    clips = [[("a", 0.1), ("c", 0.5)], [("b", 0.1), ("c", 0.5), ("a", 0.5)]][index]
+    score = {scoring.ClipPlace(*clip): scoring.ClipScore(4, 16, 16, {"rmse": 1.0}) for clip in clips}
+    merged = scoring.gathered(score)
+    (folder / f"{index}.json").write_text(json.dumps(list(merged)))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_processes_gather_every_clip_once(tmp_path):
+    torch.multiprocessing.spawn(rank, (tmp_path,), nprocs=2)
+    for index in range(2):
+        assert json.loads((tmp_path / f"{index}.json").read_text()) == [["a", 0.1], ["a", 0.5], ["b", 0.1], ["c", 0.5]]

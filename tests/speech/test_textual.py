@@ -1,0 +1,91 @@
+"""Text encoders: fixed character codes and BERT from a folder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wav2uti.errors import InputError
+from wav2uti.speech.textual import Bert, CharacterCodes, build_textual
+
+
+@pytest.fixture(scope="module")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random BERT of 1 layer, 12 positions and the letters a to e."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "tiny-bert"
+    folder.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcde"]
+    BertTokenizer(vocab={word: index for index, word in enumerate(words)}).save_pretrained(folder)
+    BertModel(
+        BertConfig(
+            vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+            max_position_embeddings=12,
+        )
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def test_character_codes_are_the_same_on_every_machine() -> None:
+    codes = CharacterCodes(8).encode("a你")
+    np.testing.assert_array_equal(codes, [[1, 1, -1, 1, -1, 1, -1, -1], [-1, 1, 1, -1, -1, 1, 1, -1]])
+    assert codes.dtype == np.float32
+
+
+def test_character_codes_are_distinct_and_of_unit_variance() -> None:
+    codes = CharacterCodes().encode("abcdefghijklmnopqrstuvwxyz")
+    np.testing.assert_array_equal(np.abs(codes), 1)
+    correlation = codes @ codes.T / codes.shape[1]
+    assert np.abs(correlation - np.eye(26)).max() < 0.6
+
+
+def test_character_codes_know_neither_case_nor_encoding() -> None:
+    encode = CharacterCodes().encode
+    np.testing.assert_array_equal(encode(" Caf\u00e9\n b"), encode("cafe\u0301 b"))
+    assert encode("").shape == (0, 64)
+    assert encode(" \n").shape == (0, 64)
+    assert encode("\ud800").shape == (1, 64)  # half of a surrogate pair, from a broken prompt file
+
+
+def test_bert_gives_a_vector_for_each_real_token(tiny_bert: Path) -> None:
+    encoder = Bert(str(tiny_bert))
+    assert (encoder.name, encoder.width) == ("tiny-bert", 16)
+    tokens = encoder.encode("a b c")
+    assert tokens.shape == (3, 16)
+    assert tokens.dtype == np.float32
+    assert encoder.encode("").shape == (0, 16)
+    assert encoder.encode("a b c d e " * 5).shape == (25, 16)  # in parts of 10 tokens: 12 positions, two are special
+
+
+def test_bert_of_real_weights_knows_meaning(shared: Path) -> None:
+    folder = shared / "weights" / "minilm-l6-bert"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data/weights/minilm-l6-bert")
+    encoder = Bert(str(folder))
+    assert encoder.width == 384
+
+    def sentence(text: str) -> np.ndarray:
+        mean = encoder.encode(text).mean(axis=0)
+        return mean / np.linalg.norm(mean)
+
+    tongue = sentence("The tongue moves in the mouth.")
+    assert tongue @ sentence("A person's tongue is moving.") > tongue @ sentence("The stock market fell today.") + 0.2
+
+
+def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no model folder"):
+        Bert(str(tmp_path / "absent")).encode("a")
+    with pytest.raises(InputError, match="huggingface-cli download nobody/nothing"):
+        Bert("nobody/nothing").encode("a")
+    with pytest.raises(InputError, match="width 0"):
+        CharacterCodes(0)
+
+
+def test_specs_rebuild_the_encoder() -> None:
+    for encoder in (CharacterCodes(16), Bert("a/b")):
+        assert build_textual(encoder.spec()).spec() == encoder.spec()
+    with pytest.raises(InputError, match="describes no text encoder"):
+        build_textual({"class": "LogMel"})

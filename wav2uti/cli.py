@@ -1,0 +1,90 @@
+"""The command line: `wav2uti COMMAND ...`.
+
+Each command is one function; its signature and docstring are its options and its help. Modules are imported only when
+their command is called: Lightning alone takes seconds to import, and `wav2uti --help` must not wait for it.
+"""
+
+import argparse
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from wav2uti import __version__
+from wav2uti.errors import InputError
+
+
+class Command(NamedTuple):
+    """Where a command lives and the line that `--help` shows."""
+
+    function: str  # module:function
+    summary: str
+
+
+COMMANDS = {
+    "simulate": Command("wav2uti.prepare:simulate", "make the simulated corpus: HDF5 shards with known tongues"),
+    "prepare": Command("wav2uti.prepare:prepare", "turn recordings into shards, with embeddings"),
+    "fit": Command("wav2uti.trainer:fit", "train a model, from a YAML in configs/"),
+    "validate": Command("wav2uti.trainer:validate", "loss of a checkpoint on the validation speakers"),
+    "test": Command("wav2uti.trainer:test", "draw the test speakers' clips and score them: metrics.json"),
+    "predict": Command("wav2uti.video.predict:predict", "draw the tongue for a recording of speech: an mp4 with sound"),
+}
+# These hand their arguments to LightningCLI, which has a parser of its own.
+LIGHTNING = ("fit", "validate", "test")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. A user's mistake is one sentence on stderr and status 2."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    parser = argparse.ArgumentParser(
+        prog="wav2uti",
+        description="Speech to ultrasound tongue imaging video.",
+        epilog="`wav2uti COMMAND --help` lists the options of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"wav2uti {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.summary, add_help=False)
+    chosen = parser.parse_args(arguments[:1]).command
+    warnings.showwarning = _one_line_warning
+    try:
+        function = _function(COMMANDS[chosen])
+        if chosen in LIGHTNING:
+            function(arguments[1:])
+        else:
+            _call(function, chosen, arguments[1:])
+    except InputError as error:
+        print(f"wav2uti {chosen}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"wav2uti {chosen}: interrupted.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _function(command: Command) -> Callable[..., None]:
+    module, name = command.function.split(":")
+    function: Callable[..., None] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _call(function: Callable[..., None], name: str, arguments: list[str]) -> None:
+    """Parse the arguments by the function's signature and call it."""
+    from jsonargparse import ArgumentParser  # here: 0.1 s that the other commands need not pay
+
+    parser = ArgumentParser(prog=f"wav2uti {name}")
+    parser.add_function_arguments(function, as_positional=True)
+    function(**parser.instantiate_classes(parser.parse_args(arguments)).as_dict())
+
+
+def _one_line_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Our own warnings are for the user and read like a sentence; those of libraries are not for him."""
+    if category is UserWarning:
+        print(f"wav2uti: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,134 @@
+"""Fusion of sound and text into one condition vector a frame (the paper's f_c, Fig. 1b).
+
+Acoustic frames are the queries, text tokens the keys and values: every frame of the picture asks the text where in
+the utterance it is. Without text (the paper's "A") it is the same module with the attention left out.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Fusion(nn.Module):
+    """Cross-attention of acoustic frames over text tokens, then a little context in time.
+
+    The context layers are convolutions over a few neighbouring frames: features without context of their own
+    (log-mel) need it for coarticulation, and they cost next to nothing beside the U-Net.
+
+    Args:
+        acoustic_width: width of the acoustic embeddings, D_a.
+        text_width: width of the text embeddings, D_t; None for a model of sound alone ("A").
+        width: width W of the condition.
+        heads: attention heads.
+        context: convolutional layers over time after the attention.
+        kernel: frames that one context layer sees.
+        dropout: share of the condition's channels zeroed in training.
+    """
+
+    def __init__(
+        self,
+        acoustic_width: int,
+        text_width: int | None = None,
+        width: int = 256,
+        heads: int = 8,
+        context: int = 2,
+        kernel: int = 7,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.acoustic = nn.Sequential(nn.Linear(acoustic_width, width), nn.SiLU(), nn.Linear(width, width))
+        self.attention = TextAttention(text_width, width, heads) if text_width is not None else None
+        self.context = nn.Sequential(*(ContextLayer(width, kernel) for _ in range(context)))
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        # What stands in for the condition where it is dropped (classifier-free guidance).
+        self.null = nn.Parameter(torch.zeros(width))
+
+    def forward(self, acoustic: Tensor, text: Tensor | None, text_mask: Tensor | None, progress: Tensor) -> Tensor:
+        """Fuse a batch.
+
+        Args:
+            acoustic: (B, T, D_a), at the frame times.
+            text: (B, L, D_t) or None.
+            text_mask: (B, L), True where a token is real, or None.
+            progress: (B, T) in [0, 1], where in its recording each frame stands.
+
+        Returns:
+            (B, T, W).
+        """
+        hidden = self.acoustic(acoustic)
+        if self.attention is not None and text is not None and text_mask is not None:
+            hidden = hidden + self.attention(hidden, text, text_mask, progress)
+        return self.dropout(self.norm(self.context(hidden)))
+
+    def drop(self, fused: Tensor, dropped: Tensor) -> Tensor:
+        """Replace the condition of some clips by the learnt null vector; `dropped` is (B,) of bool."""
+        return torch.where(dropped[:, None, None], self.null.to(fused.dtype), fused)
+
+    def null_like(self, fused: Tensor) -> Tensor:
+        """The null condition in the shape of `fused`."""
+        return self.null.to(fused.dtype).expand_as(fused)
+
+
+class TextAttention(nn.Module):
+    """Attention of frames over tokens, padding masked; both sides carry where in the utterance they stand."""
+
+    def __init__(self, text_width: int, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"the condition's width {width} is no multiple of {heads} attention heads")
+        self.heads = heads
+        self.query_norm = nn.LayerNorm(width)
+        self.token = nn.Linear(text_width, width)
+        self.position = nn.Linear(width, width)
+        self.token_norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+        # An extra token that is always there: a recording without text attends to it and to nothing else.
+        self.nothing = nn.Parameter(torch.zeros(1, 1, width))
+
+    def forward(self, frames: Tensor, text: Tensor, mask: Tensor, progress: Tensor) -> Tensor:
+        """`frames` (B, T, W), `text` (B, L, D_t), `mask` (B, L), `progress` (B, T) -> (B, T, W)."""
+        batch, length = mask.shape
+        width = frames.shape[-1]
+        # A token's place is its middle among the real tokens, on the same scale [0, 1] as the frames' progress.
+        count = mask.sum(dim=1, keepdim=True).clamp(min=1)
+        places = (torch.arange(length, device=mask.device) + 0.5) / count
+        tokens = self.token(text) + self.position(sinusoids(places, width).to(text.dtype))
+        tokens = torch.cat([self.nothing.expand(batch, 1, width), self.token_norm(tokens)], dim=1)
+        mask = functional.pad(mask, (1, 0), value=True)
+        queries = self.query_norm(frames) + self.position(sinusoids(progress, width).to(frames.dtype))
+        q, k, v = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, x in ((self.query, queries), (self.key, tokens), (self.value, tokens))
+        )
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
+        return self.out(attended.transpose(1, 2).flatten(2))
+
+
+class ContextLayer(nn.Module):
+    """Residual block over neighbouring frames: depthwise convolution in time, then a gated mix of channels."""
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.time = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.mix = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, W) -> (B, T, W)."""
+        hidden = self.time(self.norm(x).transpose(1, 2)).transpose(1, 2)
+        return x + self.out(functional.glu(self.mix(hidden), dim=-1))
+
+
+def sinusoids(places: Tensor, width: int, finest: float = 0.01) -> Tensor:
+    """Sinusoidal encoding of places in [0, 1]: (...,) -> (..., width), float32, wavelengths from 4 to `finest`."""
+    scale = torch.linspace(math.log(2 * math.pi / 4), math.log(2 * math.pi / finest), width // 2, device=places.device)
+    angles = places.float()[..., None] * scale.exp()
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -1,0 +1,94 @@
+"""Tongue splines as AAA exports them: a row a spline, tab-separated, after one row of headings.
+
+    client  date  time  prompt  n  r_1 ... r_n  phi_1 ... phi_n  confidence_1 ... confidence_n
+
+Radii are millimetres from the probe's origin, confidences 0 to 100. Angles are radians from straight up and positive
+to the RIGHT (the tip), AAA's first point being the rightmost: found on a real recording, where the mean brightness
+under the confident points is 40 read so and 20 read mirrored. They are `phi` of `FanGeometry.to_pixels` as they stand.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wav2uti.corpus.fan import FanGeometry
+from wav2uti.corpus.readers.prompt import decode
+from wav2uti.corpus.sync import interpolate_values
+from wav2uti.errors import InputError
+
+CONFIDENT = 50.0  # mean over a recording; the real file has ends below 45, the tongue line mostly above 70
+_FIRST_VALUE = 5  # columns before the radii
+
+
+@dataclass(frozen=True, eq=False)
+class Splines:
+    """Splines of one recording: S splines of n points.
+
+    Attributes:
+        times: float64 (S,), s on the sound's clock, increasing.
+        radius: float64 (S, n), mm from the probe's origin.
+        angle: float64 (S, n), radians from straight up, positive to the right.
+        confidence: float64 (S, n), 0 to 100.
+    """
+
+    times: NDArray[np.float64]
+    radius: NDArray[np.float64]
+    angle: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+
+
+def read_splines(path: Path) -> Splines:
+    """Read `name_splines.csv`; decimal commas are understood.
+
+    Raises:
+        InputError: a row that is no such spline, no rows, or rows of different numbers of points.
+    """
+    rows = [line.split("\t") for line in decode(path.read_bytes()).splitlines() if line.strip()][1:]
+    if not rows:
+        raise InputError(f"The spline file {path} holds no splines: export it again from AAA, or remove it.")
+    try:
+        points = {int(row[_FIRST_VALUE - 1]) for row in rows}
+        count = points.pop()
+        values = np.array(
+            [[float(cell.replace(",", ".")) for cell in (row[2], *row[_FIRST_VALUE:][: 3 * count])] for row in rows]
+        )
+        if points or values.shape[1] != 1 + 3 * count:
+            raise ValueError
+    except (ValueError, IndexError) as error:
+        raise InputError(
+            f"The spline file {path} is not the export it should be (tab-separated: client, date, time, prompt, number "
+            "of points, then radii, angles and confidences): export it again from AAA, or remove it."
+        ) from error
+    times, first = np.unique(values[:, 0], return_index=True)  # in order, the first row for a moment
+    radius, angle, confidence = np.split(values[first, 1:], 3, axis=1)
+    return Splines(times, radius, angle, confidence)
+
+
+def contour_of(
+    splines: Splines, at: NDArray[np.float64], period: float, geometry: FanGeometry, size: int
+) -> NDArray[np.float32] | None:
+    """Contour of every output frame, interpolated in time between splines.
+
+    Only points with a mean confidence of `CONFIDENT` are tongue; the others lie in the shadows of jaw and hyoid.
+
+    Args:
+        splines: of the recording.
+        at: (T,) times of the output frames.
+        period: time between two raw frames in s.
+        geometry: of the probe, with a true scale.
+        size: side of the image in pixels.
+
+    Returns:
+        float32 (T, K, 2), (x, y) in pixels, from the left (posterior) to the right; None where a frame has no spline
+        within one period of it, or where fewer than three points are confident.
+    """
+    distance = np.abs(splines.times[:, None] - at).min(axis=0)
+    points = np.argsort(splines.angle.mean(axis=0))
+    confident = points[splines.confidence.mean(axis=0)[points] >= CONFIDENT]
+    if distance.max() > period or len(confident) < 3:
+        return None
+    radius = interpolate_values(splines.radius[:, confident], splines.times, at)
+    angle = interpolate_values(splines.angle[:, confident], splines.times, at)
+    return np.stack(geometry.to_pixels(radius, angle, size), axis=-1).astype(np.float32)

@@ -1,0 +1,272 @@
+"""Shards: HDF5 files of recordings and their embeddings, schema version 1. This file reads them.
+
+    /                       attributes: schema "wav2uti-shard", version 1, created_by, simulated,
+                            encoders (JSON: kind -> name -> {"spec", "width"}), settings (JSON, of the command)
+    /recordings/<id>        attributes: speaker, task, text, language, source, simulated, phones (JSON),
+                            mm_per_pixel (only where it is known)
+        frames              uint8 (T, H, W), in chunks of 16 frames, not compressed: a random clip costs two chunks
+        audio               int16 (N,), 16 kHz
+        acoustic/<encoder>  float16 (T, D_a), at the frame times, in chunks of 16 frames
+        text/<encoder>      float16 (L, D_t)
+        contour             float32 (T, K, 2), pixels, where the corpus has one
+        reference           uint8 (H, W), where the corpus has one
+
+Every dataset carries a Fletcher-32 checksum, so that a damaged byte is reported and never trained on.
+"""
+
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from wav2uti.corpus.recording import Interval, Recording, Task
+from wav2uti.errors import InputError
+
+SCHEMA = "wav2uti-shard"
+VERSION = 1
+CHUNK_FRAMES = 16
+AUDIO_SCALE = 32768  # of int16; soundfile reads 16-bit files by the same number, so such sound comes back exactly
+
+# Open datasets that a process keeps for each shard, at 18 KB each: opening one costs as much as reading a clip from it.
+OPEN_DATASETS = 1024
+REMEDY = "prepare the corpus again with this version (wav2uti prepare or wav2uti simulate, into an empty folder)"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingInfo:
+    """What is known of a stored recording without reading its picture.
+
+    Attributes:
+        id: name of the recording.
+        shard: file that holds it.
+        frames: number of frames at 60 a second.
+        size: (H, W) in pixels.
+        has_reference: a reference frame of the speaker is stored with it.
+        speaker, task, text, language, source, simulated, mm_per_pixel: as in `Recording`.
+    """
+
+    id: str
+    shard: Path
+    frames: int
+    size: tuple[int, int]
+    has_reference: bool
+    speaker: str
+    task: Task
+    text: str
+    language: str
+    source: str
+    simulated: bool
+    mm_per_pixel: float | None
+
+
+class Shard:
+    """A shard, opened at the first use in each process and closed with it; pickles as its path.
+
+    A shard that cannot be read (no HDF5 file, another version, a missing field, a failed checksum) raises an
+    InputError that names the file, the recording and the remedy.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._process = 0
+        self._file: Any = None
+        self._datasets: OrderedDict[str, Any] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Close the file in this process; the next read opens it again."""
+        self._datasets.clear()
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    @property
+    def ids(self) -> list[str]:
+        """Names of the recordings, sorted."""
+        with self._reading("the list of recordings"):
+            return list(self._open()["recordings"])
+
+    @property
+    def encoders(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Encoders whose embeddings are stored: {"acoustic" | "text": {name: {"spec": ..., "width": ...}}}."""
+        return dict(self._json("encoders"))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Command and options that made the shard; empty where the writer gave none."""
+        return dict(self._json("settings"))
+
+    def info(self, id: str) -> RecordingInfo:
+        """What is known of a recording without reading its picture."""
+        with self._reading(f"recording {id!r}"):
+            group = self._group(id)
+            attributes = group.attrs
+            frames = group["frames"]
+            scale = attributes.get("mm_per_pixel")
+            return RecordingInfo(
+                id=id,
+                shard=self.path,
+                frames=int(frames.shape[0]),
+                size=(int(frames.shape[1]), int(frames.shape[2])),
+                has_reference="reference" in group,
+                speaker=str(attributes["speaker"]),
+                task=cast(Task, str(attributes["task"])),
+                text=str(attributes["text"]),
+                language=str(attributes["language"]),
+                source=str(attributes["source"]),
+                simulated=bool(attributes["simulated"]),
+                mm_per_pixel=None if scale is None else float(scale),
+            )
+
+    def frames(self, id: str, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
+        """Frames [start, stop) of a recording, uint8 (T, H, W)."""
+        return np.asarray(self._read(id, "frames", start, stop), dtype=np.uint8)
+
+    def acoustic(self, id: str, encoder: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Acoustic embeddings of frames [start, stop), float32 (T, D_a)."""
+        return np.asarray(self._read(id, f"acoustic/{encoder}", start, stop), dtype=np.float32)
+
+    def text(self, id: str, encoder: str) -> NDArray[np.float32]:
+        """Text embeddings of the whole utterance, float32 (L, D_t)."""
+        return np.asarray(self._read(id, f"text/{encoder}"), dtype=np.float32)
+
+    def audio(self, id: str) -> NDArray[np.float32]:
+        """Sound of a recording, float32 (N,) in [-1, 1] at 16 kHz."""
+        return np.asarray(self._read(id, "audio"), dtype=np.float32) / np.float32(AUDIO_SCALE)
+
+    def reference(self, id: str) -> NDArray[np.uint8] | None:
+        """Stored reference frame of the speaker, uint8 (H, W), or None."""
+        return np.asarray(self._read(id, "reference"), np.uint8) if self._has(id, "reference") else None
+
+    def contour(self, id: str) -> NDArray[np.float32] | None:
+        """Tongue contour, float32 (T, K, 2) in pixels (column, row), or None."""
+        return np.asarray(self._read(id, "contour"), np.float32) if self._has(id, "contour") else None
+
+    def recording(self, id: str) -> Recording:
+        """The whole recording, as it was given to the writer (the sound rounded to 16 bit)."""
+        info = self.info(id)
+        with self._reading(f"recording {id!r}"):
+            phones = json.loads(self._group(id).attrs["phones"])
+        return Recording(
+            id=id,
+            frames=self.frames(id),
+            audio=self.audio(id),
+            speaker=info.speaker,
+            task=info.task,
+            text=info.text,
+            language=info.language,
+            source=info.source,
+            simulated=info.simulated,
+            mm_per_pixel=info.mm_per_pixel,
+            contour=self.contour(id),
+            phones=tuple(Interval(label, start, end) for label, start, end in phones),
+            reference=self.reference(id),
+        )
+
+    def _read(self, id: str, field: str, start: int = 0, stop: int | None = None) -> Any:
+        with self._reading(f"recording {id!r}, {field}"):
+            return self._dataset(id, field)[start:stop]
+
+    def _has(self, id: str, field: str) -> bool:
+        with self._reading(f"recording {id!r}"):
+            return field in self._group(id)
+
+    def _json(self, attribute: str) -> Any:
+        with self._reading(f"attribute {attribute!r}"):
+            return json.loads(self._open().attrs[attribute])
+
+    def _group(self, id: str) -> Any:
+        return self._open()["recordings"][id]
+
+    def _dataset(self, id: str, field: str) -> Any:
+        """The dataset, kept open: the most recently used ones of this process."""
+        file = self._open()
+        key = f"recordings/{id}/{field}"
+        dataset = self._datasets.get(key)
+        if dataset is None:
+            dataset = self._datasets[key] = file[key]
+            if len(self._datasets) > OPEN_DATASETS:
+                self._datasets.popitem(last=False)
+        else:
+            self._datasets.move_to_end(key)
+        return dataset
+
+    def _open(self) -> Any:
+        """The open file of this process. A forked worker must not share the handle of its parent."""
+        if self._file is None or self._process != os.getpid():
+            self._datasets.clear()
+            self._file = _open_checked(self.path)
+            self._process = os.getpid()
+        return self._file
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Say which file and recording a failed read belongs to, and what to do."""
+        try:
+            yield
+        except InputError:
+            raise
+        except KeyError as error:
+            raise InputError(f"{self.path}: {what} is missing or not whole; {REMEDY}.") from error
+        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            reason = "its checksum is wrong" if "filter returned failure" in str(error) else str(error)
+            raise InputError(f"{self.path}: {what} is damaged ({reason}); {REMEDY}.") from error
+
+
+def _open_checked(path: Path) -> Any:
+    """Open a shard for reading, or say why it cannot be."""
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such shard; make one with wav2uti simulate or wav2uti prepare.")
+    try:
+        # Without HDF5's cache of chunks: a random clip is not in it, and each open dataset would hold up to 1 MB.
+        file = h5py.File(path, "r", rdcc_nbytes=0)
+    except OSError as error:
+        if "truncated" in str(error):
+            raise InputError(
+                f"{path}: the shard is cut off (an incomplete copy?); copy it again or {REMEDY}."
+            ) from error
+        if not h5py.is_hdf5(path):
+            raise InputError(f"{path}: this is not an HDF5 file, so not a shard; {REMEDY}.") from error
+        raise InputError(f"{path}: the shard cannot be opened ({error}); {REMEDY}.") from error
+    version = file.attrs.get("version")
+    if file.attrs.get("schema") != SCHEMA:
+        file.close()
+        raise InputError(f"{path}: this HDF5 file is not a wav2uti shard; {REMEDY}.")
+    if version != VERSION:
+        file.close()
+        raise InputError(f"{path}: the shard has schema version {version}, this wav2uti reads {VERSION}; {REMEDY}.")
+    return file
+
+
+def find_shards(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The shards that files and folders stand for, sorted within each folder.
+
+    A folder stands for the *.h5 files directly in it. Raises InputError where there are none.
+    """
+    found: list[Path] = []
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        path = Path(path).expanduser()
+        if path.is_dir():
+            # Names with a leading dot are files that a writer has not finished.
+            shards = sorted(p for p in path.glob("*.h5") if not p.name.startswith("."))
+        else:
+            shards = [path] if path.is_file() else []
+        if not shards:
+            raise InputError(f"There are no shards in {path}; make them with wav2uti simulate or wav2uti prepare.")
+        found.extend(shard for shard in shards if shard not in found)
+    if not found:
+        raise InputError("No shards were given; make them with wav2uti simulate or wav2uti prepare.")
+    return found

@@ -1,0 +1,162 @@
+"""The simulated corpus: recordings of simulated speakers, in a fixed order, the same bits for the same seed.
+
+Every recording draws from its own random numbers, spawned by (speaker, utterance): neither the number of processes nor
+the number of utterances changes one. Everything it yields says that it is simulated.
+"""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from wav2uti.corpus.recording import Recording
+from wav2uti.corpus.simulate.articulation import PER_FRAME, Movement, articulate, plan, rest
+from wav2uti.corpus.simulate.inventory import draw_utterance
+from wav2uti.corpus.simulate.maeda import LINES, coefficients, outline, tongue_position
+from wav2uti.corpus.simulate.speakers import Speaker, draw_speaker
+from wav2uti.corpus.simulate.synthesis import speak
+from wav2uti.corpus.simulate.ultrasound import FIELD, Renderer
+from wav2uti.errors import InputError
+
+Array = NDArray[np.float64]
+
+POINTS = 50
+RENDERED_LINE, GIVEN_LINE = 4, 7  # of the 25 of the tongue: where the surface begins for the picture, for the contour
+EDGE = 44.0  # degrees: the true contour is given as far as the fan shows it
+_SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def simulate_corpus(
+    speakers: int = 8, utterances: int = 25, size: int = 64, seed: int = 0, workers: int | None = None
+) -> Iterator[Recording]:
+    """Simulated recordings, speaker by speaker.
+
+    Args:
+        speakers: how many; the first ones are the same in a larger corpus.
+        utterances: of each speaker; a smaller corpus is the beginning of a larger one.
+        size: pixels along each side of a frame.
+        seed: of everything random.
+        workers: processes; None for one a core. The result does not depend on it.
+
+    Raises:
+        InputError: for counts below 1 or a size below 16.
+    """
+    for name, value, least in (("speakers", speakers, 1), ("utterances", utterances, 1), ("size", size, 16)):
+        if value < least:
+            raise InputError(f"A simulated corpus needs {name} of at least {least}, not {value}.")
+    if seed < 0:
+        raise InputError(f"The seed of a simulated corpus must not be negative, not {seed}.")
+    if workers is not None and workers < 1:
+        raise InputError(f"A simulated corpus needs at least one worker, not {workers}.")
+    return _recordings(list(product(range(speakers), range(utterances))), size, seed, workers)
+
+
+def _recordings(wanted: list[tuple[int, int]], size: int, seed: int, workers: int | None) -> Iterator[Recording]:
+    workers = min(workers or os.cpu_count() or 1, len(wanted))
+    tasks = [(speaker, utterance, size, seed) for speaker, utterance in wanted]
+    if workers == 1:
+        yield from (simulate_recording(*task) for task in tasks)
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        with _single_threaded():
+            # The first submission starts the workers. Only a few recordings wait at a time, to save memory.
+            running = deque(pool.submit(simulate_recording, *task) for task in tasks[: 4 * workers])
+        for task in tasks[4 * workers :]:
+            running.append(pool.submit(simulate_recording, *task))
+            yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """One BLAS thread for processes started within: the libraries read the environment when they are loaded."""
+    before = {name: os.environ.get(name) for name in _SINGLE_THREAD}
+    os.environ.update(dict.fromkeys(_SINGLE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def simulate_recording(speaker: int, utterance: int, size: int, seed: int) -> Recording:
+    """One recording of the corpus with this seed."""
+    person = draw_speaker(speaker, seed)
+    sequence = np.random.SeedSequence(seed, spawn_key=(speaker, utterance))
+    speech, voice, picture = (np.random.default_rng(child) for child in sequence.spawn(3))
+    task, syllables = draw_utterance(speech)
+    score = plan(syllables, task, person, speech)
+    movement = articulate(score, person, speech)
+    renderer = Renderer(person.scanner, size, picture)
+    still = rest(person)[None]
+    reference = renderer.render(contour_mm(still, tongue_position(still), person), np.zeros(1))
+    shown = movement.at(slice(PER_FRAME // 2, None, PER_FRAME))
+    contour = contour_mm(shown.parameters, shown.tongue, person)
+    return Recording(
+        id=f"{person.name}_u{utterance:03d}",
+        frames=renderer.render(contour, jaw_mm(shown, person)),
+        audio=speak(movement, person, voice),
+        speaker=person.name,
+        task=task,
+        text=" ".join(syllable.pinyin for syllable in syllables),
+        language="zh-Latn-pinyin",
+        source=f"simulated (wav2uti, seed {seed})",
+        simulated=True,
+        mm_per_pixel=FIELD / size,
+        contour=renderer.fan.pixels(visible(contour, person)),
+        phones=score.phones,
+        reference=reference[0],
+    )
+
+
+def contour_mm(parameters: Array, tongue: Array, speaker: Speaker) -> Array:
+    """Tongue surface from the root to the tip in mm (right, up) from the probe's centre of curvature; (T, 4 K, 2).
+
+    A spline through the grid lines, its points at equal steps from line to line.
+    """
+    points = 10.0 * (outline(parameters, tongue, speaker.anatomy).tongue[:, RENDERED_LINE:] - speaker.scanner.probe)
+    tilt = np.radians(speaker.scanner.tilt)
+    # The fan leans to the front by the tilt: in its own frame the tongue leans to the rear.
+    turned = points @ np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
+    lines = np.arange(points.shape[1])
+    smooth: Array = CubicSpline(lines, turned, axis=1)(np.linspace(0, lines[-1], 4 * POINTS))
+    return smooth
+
+
+def visible(contour: Array, speaker: Speaker) -> Array:
+    """The part of a contour (T, K, 2) in the fan and before the hyoid's shadow, as `POINTS` equidistant points."""
+    angle = np.degrees(np.arctan2(contour[..., 0], contour[..., 1]))
+    # From the tip to the rear: what lies behind the first point out of sight is out of sight, too.
+    rear = np.logical_and.accumulate(angle[:, ::-1] >= max(speaker.scanner.hyoid_edge, -EDGE), axis=1)[:, ::-1]
+    within = rear & (angle <= EDGE)
+    within[:, : contour.shape[1] * (GIVEN_LINE - RENDERED_LINE) // (LINES - 1 - RENDERED_LINE)] = False
+    return np.stack([_equidistant(c[w]) for c, w in zip(contour, within, strict=True)])
+
+
+def _equidistant(points: Array) -> Array:
+    """A polyline (K, 2) as `POINTS` points at equal distances along it."""
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    wanted = np.linspace(0.0, along[-1], POINTS)
+    return np.stack([np.interp(wanted, along, points[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def jaw_mm(movement: Movement, speaker: Speaker) -> Array:
+    """Height of the jaw over its place at rest in mm, shape (T,)."""
+    model = coefficients()
+    std = model.tongue[1][0] * model.cm * speaker.anatomy.scale * 10.0
+    height: Array = std * (movement.parameters[:, 0] - rest(speaker)[0])
+    return height

@@ -1,0 +1,48 @@
+"""`Clip`, what the data set gives, and `collate`, which makes a `Batch` of several."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wav2uti.tasks.batch import Batch
+
+
+class Clip(NamedTuple):
+    """One clip of one recording.
+
+    Attributes:
+        id: name of the recording.
+        frames: (1, T, H, W) float32 in [-1, 1].
+        acoustic: (T, D_a), at the frame times.
+        progress: (T,) in [0, 1], where in the recording the middle of each frame stands.
+        text: (L, D_t), the tokens of the whole utterance, or None where the data use no text.
+        reference: (1, H, W) in [-1, 1], a frame of the speaker, or None where the data use none.
+    """
+
+    id: str
+    frames: Tensor
+    acoustic: Tensor
+    progress: Tensor
+    text: Tensor | None = None
+    reference: Tensor | None = None
+
+
+def collate(clips: Sequence[Clip]) -> Batch:
+    """Stack clips, which all have or all lack text and reference; pad the texts and mask the padding."""
+    batch = Batch(
+        ids=[clip.id for clip in clips],
+        frames=torch.stack([clip.frames for clip in clips]),
+        acoustic=torch.stack([clip.acoustic for clip in clips]),
+        progress=torch.stack([clip.progress for clip in clips]),
+    )
+    texts = [clip.text for clip in clips if clip.text is not None]
+    if texts:
+        lengths = torch.tensor([len(text) for text in texts])
+        batch["text"] = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
+        batch["text_mask"] = torch.arange(int(lengths.max())) < lengths[:, None]
+    references = [clip.reference for clip in clips if clip.reference is not None]
+    if references:
+        batch["reference"] = torch.stack(references)
+    return batch

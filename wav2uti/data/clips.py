@@ -1,0 +1,145 @@
+"""Clips cut from the recordings of shards, and the two orders in which they are taken."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from wav2uti.corpus.shards import RecordingInfo, Shard
+from wav2uti.data.batch import Clip
+
+ClipIndex = tuple[int, int]  # which recording, and its first frame
+
+
+class ClipDataset(Dataset[Clip]):
+    """Clips by (recording, first frame); a sampler says which.
+
+    Args:
+        recordings: stored recordings, each at least a clip long.
+        clip_frames: frames in a clip, T.
+        acoustic: acoustic encoder whose embeddings are read.
+        text: text encoder, or None for clips without text.
+        references: for each recording's id the one that its reference frame is taken from (see
+            `choose_references`), or None for clips without.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[RecordingInfo],
+        clip_frames: int,
+        acoustic: str,
+        text: str | None = None,
+        references: Mapping[str, RecordingInfo] | None = None,
+    ) -> None:
+        self.recordings = list(recordings)
+        self.clip_frames = clip_frames
+        self.acoustic = acoustic
+        self.text = text
+        self.references = references
+        used = [*self.recordings, *(references or {}).values()]
+        self._shards = {path: Shard(path) for path in {info.shard for info in used}}
+
+    def __getitem__(self, index: ClipIndex) -> Clip:
+        recording, start = index
+        info = self.recordings[recording]
+        stop = start + self.clip_frames
+        shard = self._shards[info.shard]
+        return Clip(
+            id=info.id,
+            frames=to_unit_range(shard.frames(info.id, start, stop))[None],
+            acoustic=torch.from_numpy(shard.acoustic(info.id, self.acoustic, start, stop)),
+            progress=(torch.arange(start, stop) + 0.5) / info.frames,
+            text=None if self.text is None else torch.from_numpy(shard.text(info.id, self.text)),
+            reference=None if self.references is None else self._reference(info, start, stop)[None],
+        )
+
+    def _reference(self, info: RecordingInfo, start: int, stop: int) -> Tensor:
+        """Reference frame (H, W) of a clip's speaker, never a frame of the clip itself."""
+        assert self.references is not None
+        other = self.references[info.id]
+        shard = self._shards[other.shard]
+        if other.id != info.id:
+            middle = other.frames // 2
+            return to_unit_range(shard.frames(other.id, middle, middle + 1)[0])
+        stored = shard.reference(info.id)
+        if stored is not None:
+            return to_unit_range(stored)
+        frames = shard.frames(info.id)
+        outside = np.concatenate([frames[:start], frames[stop:]])
+        return torch.from_numpy(outside.mean(axis=0, dtype=np.float32) / 127.5 - 1)
+
+
+def choose_references(infos: Sequence[RecordingInfo]) -> dict[str, RecordingInfo]:
+    """For each recording the one that its reference frame comes from.
+
+    The recording itself where a reference is stored with it; else the speaker's next recording, of which the middle
+    frame is taken. A speaker's only recording stands for itself: the mean of its frames outside the clip.
+    """
+    by_speaker: dict[str, list[RecordingInfo]] = {}
+    for info in infos:
+        by_speaker.setdefault(info.speaker, []).append(info)
+    chosen = {}
+    for recordings in by_speaker.values():
+        following = [*recordings[1:], recordings[0]]
+        for info, successor in zip(recordings, following, strict=True):
+            chosen[info.id] = info if info.has_reference else successor
+    return chosen
+
+
+def long_enough(info: RecordingInfo, clip_frames: int, references: Mapping[str, RecordingInfo] | None) -> bool:
+    """Whether a clip can be cut from the recording, with a frame left for its reference where it must give one."""
+    own = references is not None and not info.has_reference and references[info.id].id == info.id
+    return info.frames >= clip_frames + own
+
+
+def to_unit_range(frames: NDArray[np.uint8]) -> Tensor:
+    """uint8 frames of any shape -> float32 tensor, 0 -> -1 and 255 -> 1."""
+    return torch.from_numpy(frames).to(torch.float32).div_(127.5).sub_(1)
+
+
+class ClipSampler(Sampler[ClipIndex]):
+    """Clips at random places, shuffled: one epoch takes frames // clip_frames clips of every recording.
+
+    The order depends on the seed and the epoch alone. Lightning calls `set_epoch`, also through its
+    DistributedSamplerWrapper, so that each process takes its share of the same order.
+    """
+
+    def __init__(self, recordings: Sequence[RecordingInfo], clip_frames: int, seed: int) -> None:
+        self.frames = np.array([info.frames for info in recordings], dtype=np.int64)
+        self.clip_frames = clip_frames
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration gives."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return int((self.frames // self.clip_frames).sum())
+
+    def __iter__(self) -> Iterator[ClipIndex]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        recordings = np.repeat(np.arange(len(self.frames)), self.frames // self.clip_frames)
+        starts = rng.integers(0, self.frames[recordings] - self.clip_frames + 1)
+        for k in rng.permutation(len(recordings)):
+            yield int(recordings[k]), int(starts[k])
+
+
+class SequentialClips(Sampler[ClipIndex]):
+    """Every recording from its first frame in clips that do not overlap; frames of a last, shorter clip are left."""
+
+    def __init__(self, recordings: Sequence[RecordingInfo], clip_frames: int) -> None:
+        self.clips = [
+            (k, start)
+            for k, info in enumerate(recordings)
+            for start in range(0, info.frames - clip_frames + 1, clip_frames)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[ClipIndex]:
+        return iter(self.clips)

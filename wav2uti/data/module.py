@@ -1,0 +1,241 @@
+"""`ClipData`: shards in, batches of clips out."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch.utils.data import DataLoader, Sampler
+
+from wav2uti.corpus.shards import CHUNK_FRAMES, RecordingInfo, Shard, find_shards
+from wav2uti.data.batch import collate
+from wav2uti.data.clips import (
+    ClipDataset,
+    ClipIndex,
+    ClipSampler,
+    SequentialClips,
+    choose_references,
+    long_enough,
+)
+from wav2uti.data.splits import Split, split_by_speaker, split_by_utterance
+from wav2uti.errors import InputError
+
+STATISTICS_BLOCKS = 64  # blocks of 16 frames that mean and std of the frames are measured on
+
+
+class ClipData(pl.LightningDataModule):
+    """Clips of recorded or simulated speech with ultrasound tongue imaging, from shards.
+
+    Training takes clips at random places, in an order of the seed and the epoch; validation and test take every
+    recording in clips that do not overlap. Recordings shorter than a clip are left out, with one warning.
+
+    Args:
+        shards: folder of shards, or shards, made with `wav2uti simulate` or `wav2uti prepare`.
+        clip_frames: frames in a clip, at 60 a second.
+        batch_size: clips in a batch of each process.
+        acoustic: acoustic encoder whose embeddings are used; `auto` is the only one in the shards.
+        text: the same for text; `none` for a model of sound alone.
+        reference: `speaker` adds a frame of the speaker from outside the clip: the one stored with the recording,
+            else the middle frame of the speaker's next recording, else (a speaker's only recording) the mean of the
+            frames outside the clip. `none` is the paper's setting.
+        split: `speaker` tests on speakers that training has not seen (the paper's setting); `utterance` holds out a
+            tenth of every speaker's recordings for validation and a tenth for the test.
+        test_speakers: names of the speakers held out for the test, or how many to draw (split by speaker only).
+        val_speakers: the same for validation.
+        num_workers: processes that read clips beside the main one.
+        seed: of the split and of the places and order of the training clips.
+    """
+
+    def __init__(
+        self,
+        shards: str | list[str],
+        clip_frames: int = 16,
+        batch_size: int = 4,
+        acoustic: str = "auto",
+        text: str = "auto",
+        reference: Literal["none", "speaker"] = "none",
+        split: Literal["speaker", "utterance"] = "speaker",
+        test_speakers: int | list[str] = 1,
+        val_speakers: int | list[str] = 1,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if clip_frames < 1 or batch_size < 1:
+            raise InputError(f"clip_frames ({clip_frames}) and batch_size ({batch_size}) must be 1 or more.")
+        self.shards = shards
+        self.clip_frames = clip_frames
+        self.batch_size = batch_size
+        self.acoustic = acoustic
+        self.text = text
+        self.reference = reference
+        self.split_by = split
+        self.test_speakers = test_speakers
+        self.val_speakers = val_speakers
+        self.num_workers = num_workers
+        self.seed = seed
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What a model must know of its data, in plain JSON types; it goes into the model and its checkpoints.
+
+        Keys: size (pixels), acoustic and text (name, spec, width; text None where none is used), reference (bool),
+        frame_mean and frame_std (of the training frames on [-1, 1], measured on at most 1024 of them),
+        simulated, mm_per_pixel (None where unknown or not one for all recordings), clip_frames.
+        """
+        infos = self._infos
+        mean, std = _frame_statistics(self.split.train)
+        scales = {info.mm_per_pixel for info in infos}
+        return {
+            "size": infos[0].size[0],
+            "acoustic": self._encoder("acoustic", self.acoustic),
+            "text": self._text,
+            "reference": self.reference == "speaker",
+            "frame_mean": mean,
+            "frame_std": std,
+            "simulated": any(info.simulated for info in infos),
+            "mm_per_pixel": scales.pop() if len(scales) == 1 else None,
+            "clip_frames": self.clip_frames,
+        }
+
+    @cached_property
+    def split(self) -> Split:
+        """Recordings that train, validate and test, those too short for a clip left out."""
+        if self.split_by == "speaker":
+            split = split_by_speaker(self._infos, self.test_speakers, self.val_speakers, self.seed)
+        else:
+            split = split_by_utterance(self._infos, self.seed)
+        references = self._references
+        kept = Split(*([i for i in part if long_enough(i, self.clip_frames, references)] for part in split))
+        short = sum(map(len, split)) - sum(map(len, kept))
+        if not kept.train:
+            raise InputError(
+                f"No training recording in {self._where} is as long as a clip ({self.clip_frames} frames); "
+                "make clip_frames smaller."
+            )
+        if short:
+            rank_zero_warn(f"{short} recording(s) shorter than a clip of {self.clip_frames} frames are left out.")
+        return kept
+
+    def setup(self, stage: str) -> None:
+        """Read what the shards hold and split it, so that a mistake is told before a model is trained."""
+        _ = self.facts, self.split
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        sampler = ClipSampler(self.split.train, self.clip_frames, self.seed)
+        processes = self.trainer.world_size if self.trainer is not None else 1
+        # The last, smaller batch is dropped, except where it is the only one.
+        return self._loader(self.split.train, sampler, drop_last=len(sampler) >= self.batch_size * processes)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        recordings = self.split.val
+        return self._loader(recordings, SequentialClips(recordings, self.clip_frames)) if recordings else []
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        recordings = self.split.test
+        if not recordings:
+            raise InputError(f"No recordings of {self._where} are held out for the test; set test_speakers.")
+        return self._loader(recordings, SequentialClips(recordings, self.clip_frames))
+
+    def _loader(
+        self, recordings: Sequence[RecordingInfo], sampler: Sampler[ClipIndex], drop_last: bool = False
+    ) -> DataLoader[Any]:
+        encoder = self.facts["acoustic"]["name"]
+        text = self.facts["text"]["name"] if self.facts["text"] is not None else None
+        return DataLoader[Any](
+            ClipDataset(recordings, self.clip_frames, encoder, text, self._references),
+            batch_size=self.batch_size,
+            sampler=sampler,
+            collate_fn=collate,
+            drop_last=drop_last,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    @property
+    def _where(self) -> str:
+        return self.shards if isinstance(self.shards, str) else ", ".join(self.shards)
+
+    @cached_property
+    def _infos(self) -> list[RecordingInfo]:
+        """All recordings, in the order of their shards; ids are unique and sizes equal."""
+        infos: dict[str, RecordingInfo] = {}
+        for shard in self._opened:
+            for id in shard.ids:
+                info = shard.info(id)
+                if id in infos:
+                    raise InputError(
+                        f"Recording {id!r} is both in {infos[id].shard} and in {info.shard}; leave one shard out."
+                    )
+                infos[id] = info
+        sizes = {info.size: info for info in infos.values()}
+        if len(sizes) > 1:
+            one, other = list(sizes.values())[:2]
+            raise InputError(
+                f"{one.shard} holds frames of {one.size} and {other.shard} of {other.size}; "
+                "prepare all recordings with one size."
+            )
+        if (size := next(iter(sizes))) != size[::-1]:
+            raise InputError(f"The frames of {self._where} are {size}, not square; prepare them again.")
+        return list(infos.values())
+
+    @cached_property
+    def _opened(self) -> list[Shard]:
+        return [Shard(path) for path in find_shards(self.shards)]
+
+    @cached_property
+    def _references(self) -> dict[str, RecordingInfo] | None:
+        return choose_references(self._infos) if self.reference == "speaker" else None
+
+    @property
+    def _text(self) -> dict[str, Any] | None:
+        nothing_stored = self.text == "auto" and not any(shard.encoders["text"] for shard in self._opened)
+        return None if self.text == "none" or nothing_stored else self._encoder("text", self.text)
+
+    def _encoder(self, kind: str, wanted: str) -> dict[str, Any]:
+        """{"name", "spec", "width"} of the wanted encoder, which every shard must hold alike."""
+        stored = [(shard.path, shard.encoders[kind]) for shard in self._opened]
+        first_path, first = stored[0]
+        names = ", ".join(first) or "none"
+        if wanted == "auto":
+            if len(first) != 1:
+                raise InputError(
+                    f"The shards of {self._where} hold these {kind} encoders: {names}; name one as data.{kind}."
+                )
+            wanted = next(iter(first))
+        for path, encoders in stored:
+            if wanted not in encoders:
+                raise InputError(
+                    f"{path} has no embeddings of the {kind} encoder {wanted!r}, only of: "
+                    f"{', '.join(encoders) or 'none'}; prepare the recordings with it or change data.{kind}."
+                )
+            if encoders[wanted] != first[wanted]:
+                raise InputError(
+                    f"{first_path} and {path} were made with different settings of the {kind} encoder {wanted!r} "
+                    f"({json.dumps(first[wanted])} and {json.dumps(encoders[wanted])}); prepare them alike."
+                )
+        return {"name": wanted, **first[wanted]}
+
+
+def _frame_statistics(recordings: Sequence[RecordingInfo]) -> tuple[float, float]:
+    """Mean and standard deviation of frames on [-1, 1], from blocks of 16 frames evenly over the recordings.
+
+    With no more blocks than STATISTICS_BLOCKS these are all the frames.
+    """
+    blocks = [(info, start) for info in recordings for start in range(0, info.frames, CHUNK_FRAMES)]
+    chosen = np.unique(np.linspace(0, len(blocks) - 1, min(len(blocks), STATISTICS_BLOCKS)).round().astype(int))
+    shards: dict[Path, Shard] = {info.shard: Shard(info.shard) for info in recordings}
+    counts = np.zeros(256, dtype=np.int64)
+    for k in chosen:
+        info, start = blocks[k]
+        frames = shards[info.shard].frames(info.id, start, start + CHUNK_FRAMES)
+        counts += np.bincount(frames.ravel(), minlength=256)
+    values = np.arange(256) / 127.5 - 1
+    mean = float(counts @ values / counts.sum())
+    return mean, float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))

@@ -1,0 +1,60 @@
+"""Noise levels: the ones a sampler steps through, and the ones training draws.
+
+With the paper's sigma(t) = t (text below Eq. 7) a time *is* a noise level, so both are simply called sigma.
+The steps of the sampler are
+
+    sigma_i = (sigma_max^(1/rho) + i/(N-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho,  i = 0..N-1,   sigma_N = 0
+
+(EDM Eq. 5; the paper leaves it out), and training draws ln sigma ~ N(P_mean, P_std^2) (EDM Table 1).
+"""
+
+import torch
+from torch import Tensor
+
+from wav2uti.errors import InputError
+
+
+def karras_sigmas(steps: int, sigma_min: float = 0.002, sigma_max: float = 160.0, rho: float = 7.0) -> Tensor:
+    """Noise levels of a sampler with this many steps, largest first and 0 last.
+
+    Returns float64 (steps + 1,) on the CPU. One step goes from sigma_max to 0 at once.
+    Raises InputError unless steps >= 1, 0 < sigma_min < sigma_max and rho > 0. EDM Eq. 5.
+
+    >>> [round(sigma, 3) for sigma in karras_sigmas(4).tolist()]
+    [160.0, 18.209, 0.766, 0.002, 0.0]
+    """
+    if steps < 1:
+        raise InputError(f"a sampler needs at least one step, not {steps}: give a larger steps")
+    if not 0 < sigma_min < sigma_max or rho <= 0:
+        raise InputError(
+            f"noise levels need 0 < sigma_min < sigma_max and rho > 0, not sigma_min {sigma_min}, "
+            f"sigma_max {sigma_max}, rho {rho}: correct them in the sampler's settings"
+        )
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    largest, smallest = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    sigmas = (largest + ramp * (smallest - largest)) ** rho
+    return torch.cat([sigmas, sigmas.new_zeros(1)])
+
+
+class LogNormalSigma:
+    """Noise levels for training: ln sigma ~ N(p_mean, p_std^2), EDM Table 1.
+
+    With `stratified` a batch of B takes one level from each of the B equally likely parts of the distribution, in
+    random order: sigma_j is the quantile (i_j + u_j)/B with i a permutation and u uniform. Each level alone has the
+    same distribution as before, so the expected loss is unchanged; its variance over batches falls, which matters
+    at the paper's batch of 4.
+    """
+
+    def __init__(self, p_mean: float = -1.2, p_std: float = 1.2, stratified: bool = True) -> None:
+        self.p_mean = p_mean
+        self.p_std = p_std
+        self.stratified = stratified
+
+    def __call__(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draws float32 (batch,) on the CPU, from the generator (a CPU one) or else torch's global one."""
+        uniform = torch.rand(batch, generator=generator, dtype=torch.float64)
+        if self.stratified:
+            uniform = (torch.randperm(batch, generator=generator) + uniform) / batch
+        # 0, and 1 by rounding, have infinite quantiles: float64's own spacing keeps them within 8.3
+        normal: Tensor = torch.special.ndtri(uniform.clamp(2.0**-54, 1 - 2.0**-53))
+        return (self.p_mean + self.p_std * normal).exp().float()

@@ -1,0 +1,120 @@
+"""The time-aware 3D U-Net F (Fig. 1c of the paper), factorised into space and time."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wav2uti.condition.condition import Condition
+from wav2uti.diffusion.blocks import Block, GroupNorm, SpaceTimeAttention, SpatialConv, fourier_features
+
+
+class UNet(nn.Module):
+    """F(c_in x; c_noise, cond): the network inside the denoiser.
+
+    Any size of frame that halves `len(multipliers) - 1` times after the patches, and any number of frames.
+
+    Args:
+        cond_width: width W of the fused condition.
+        reference: whether the speaker's reference frame is given, as one more input channel.
+        channels: base width (128 in the paper's model, 67.7 M parameters with 3 levels of 2 blocks).
+        multipliers: width of each level over the base width.
+        blocks: residual blocks a level.
+        patch: side of the squares of pixels folded into channels before the first convolution; 2 makes the network
+            four times as cheap for a picture of the same size.
+        attention: whether the lowest level attends over space, time and condition.
+    """
+
+    def __init__(
+        self,
+        cond_width: int,
+        reference: bool = False,
+        channels: int = 128,
+        multipliers: tuple[int, ...] = (1, 2, 4),
+        blocks: int = 2,
+        patch: int = 1,
+        attention: bool = True,
+    ) -> None:
+        super().__init__()
+        self.reference = reference
+        self.patch = patch
+        self.channels = channels
+        self.factor = patch * 2 ** (len(multipliers) - 1)
+        emb = 4 * channels
+        self.noise = nn.Sequential(nn.Linear(channels, emb), nn.SiLU(), nn.Linear(emb, emb))
+        self.cond = nn.Linear(cond_width, emb)
+        self.to_blocks = nn.SiLU()
+
+        width = channels
+        self.first = SpatialConv((2 if reference else 1) * patch * patch, width)
+        skips = [width]
+        self.down = nn.ModuleList()
+        for level, multiplier in enumerate(multipliers):
+            if level:
+                self.down.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+                skips.append(width)
+            for _ in range(blocks):
+                self.down.append(Block(width, channels * multiplier, emb))
+                width = channels * multiplier
+                skips.append(width)
+        self.middle1 = Block(width, width, emb)
+        self.attention = SpaceTimeAttention(width, emb) if attention else None
+        self.middle2 = Block(width, width, emb)
+        self.up = nn.ModuleList()
+        for level, multiplier in reversed(list(enumerate(multipliers))):
+            for _ in range(blocks + 1):
+                self.up.append(Block(width + skips.pop(), channels * multiplier, emb))
+                width = channels * multiplier
+            if level:
+                self.up.append(Upsample(width))
+        self.last_norm = GroupNorm(width)
+        self.last = SpatialConv(width, patch * patch)
+        # The network begins as F = 0: D = c_skip x, the best guess without learning.
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
+        """`x` (B, 1, T, H, W), `c_noise` (B,), `cond` with frames (B, T, W) -> F, shaped like `x`."""
+        batch, _, frames, height, width = x.shape
+        if height % self.factor or width % self.factor:
+            raise ValueError(f"frames of {height}x{width} do not divide by {self.factor}, as this U-Net needs")
+        emb = self.noise(fourier_features(c_noise, self.channels))[:, None] + self.cond(cond.frames)
+        emb = self.to_blocks(emb)
+        rows = emb.flatten(0, 1)
+
+        pictures = x.transpose(1, 2).flatten(0, 1)
+        if self.reference:
+            if cond.reference is None:
+                raise ValueError("this U-Net was made with reference=True and got no reference frame")
+            reference = cond.reference[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
+            pictures = torch.cat([pictures, reference.to(pictures.dtype)], dim=1)
+        hidden = functional.pixel_unshuffle(pictures, self.patch).contiguous(memory_format=torch.channels_last)
+
+        hidden = self.first(hidden)
+        skips = [hidden]
+        for layer in self.down:
+            hidden = layer(hidden, rows, frames) if isinstance(layer, Block) else layer(hidden)
+            skips.append(hidden)
+        hidden = self.middle1(hidden, rows, frames)
+        if self.attention is not None:
+            hidden = self.attention(hidden, emb)
+        hidden = self.middle2(hidden, rows, frames)
+        for layer in self.up:
+            if isinstance(layer, Block):
+                hidden = layer(torch.cat([hidden, skips.pop()], dim=1), rows, frames)
+            else:
+                hidden = layer(hidden)
+        hidden = self.last(functional.silu(self.last_norm(hidden)))
+        return functional.pixel_shuffle(hidden, self.patch).unflatten(0, (batch, frames)).transpose(1, 2)
+
+
+class Upsample(nn.Module):
+    """Nearest-neighbour doubling, then a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = SpatialConv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 2H, 2W)."""
+        return self.conv(functional.interpolate(x, scale_factor=2, mode="nearest"))

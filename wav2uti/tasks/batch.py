@@ -1,0 +1,27 @@
+"""`Batch`: what every task gets, whatever made it."""
+
+from typing import NotRequired, TypedDict
+
+from torch import Tensor
+
+
+class Batch(TypedDict):
+    """Clips in one tensor a field.
+
+    Attributes:
+        ids: names of the recordings, B of them.
+        frames: (B, 1, T, H, W) float32 in [-1, 1].
+        acoustic: (B, T, D_a), at the frame times.
+        progress: (B, T) in [0, 1].
+        text: (B, L, D_t), padded with zeros to the longest text of the batch; L may be 0.
+        text_mask: (B, L) bool, True where a token is real.
+        reference: (B, 1, H, W) in [-1, 1].
+    """
+
+    ids: list[str]
+    frames: Tensor
+    acoustic: Tensor
+    progress: Tensor
+    text: NotRequired[Tensor]
+    text_mask: NotRequired[Tensor]
+    reference: NotRequired[Tensor]

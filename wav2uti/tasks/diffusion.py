@@ -1,0 +1,157 @@
+"""`DiffusionTask`: fusion, U-Net and EDM under Lightning. Glue only."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from wav2uti.condition import reference as speaker_reference
+from wav2uti.condition.condition import Condition
+from wav2uti.condition.fusion import Fusion
+from wav2uti.diffusion.denoiser import Denoiser
+from wav2uti.diffusion.guidance import guided
+from wav2uti.diffusion.loss import EDMLoss
+from wav2uti.diffusion.sampler import Sampler, StochasticHeun
+from wav2uti.diffusion.schedule import LogNormalSigma
+from wav2uti.diffusion.unet import UNet
+from wav2uti.diffusion.windows import split, windowed
+from wav2uti.errors import InputError
+from wav2uti.tasks.base import Progress, Task
+from wav2uti.tasks.batch import Batch
+
+FusionFactory = Callable[[int, int | None], Fusion]
+NetFactory = Callable[[int, bool], nn.Module]
+
+
+class DiffusionTask(Task):
+    """The audio-textual diffusion model.
+
+    Args:
+        facts: linked from the data; see `Task`.
+        fusion: builds the fusion from the widths of the acoustic and the textual embeddings.
+        net: builds F from the width of the condition and whether there is a reference frame.
+        sigma_data: standard deviation of the frames on [-1, 1]; null measures it on the training frames.
+        noise: distribution of the noise level in training.
+        drop_condition: share of the training clips without sound and text, for guidance.
+        drop_reference: share of the training clips without their reference frame.
+        sampler: how clips are drawn; not stored in the checkpoint.
+        guidance: scale of classifier-free guidance in drawing; 1 is none; not stored in the checkpoint.
+        overlap: frames that neighbouring windows share where a recording is longer than a training clip.
+        optimizer: called with the parameters.
+        lr_scheduler: called with the optimizer; stepped after every batch.
+    """
+
+    def __init__(
+        self,
+        facts: dict[str, Any],
+        fusion: FusionFactory = Fusion,
+        net: NetFactory = UNet,
+        sigma_data: float | None = 0.25,
+        noise: LogNormalSigma | None = None,
+        drop_condition: float = 0.1,
+        drop_reference: float = 0.1,
+        sampler: Sampler | None = None,
+        guidance: float = 3.0,
+        overlap: int = 8,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(facts, optimizer, lr_scheduler)
+        self.save_hyperparameters(ignore=["sampler", "guidance", "overlap"])
+        text = facts["text"]
+        self.fusion = fusion(facts["acoustic"]["width"], text["width"] if text else None)
+        self.denoiser = Denoiser(
+            net(self.fusion.width, facts["reference"]),
+            sigma_data=facts["frame_std"] if sigma_data is None else sigma_data,
+            mean=facts["frame_mean"],
+        )
+        self.loss = EDMLoss(noise or LogNormalSigma())
+        self.drop_condition = drop_condition
+        self.drop_reference = drop_reference
+        self.sampler = sampler or StochasticHeun()
+        self.guidance = guidance
+        self.overlap = overlap
+
+    def describe(self) -> dict[str, Any]:
+        """Sampler, steps and guidance."""
+        return {
+            "task": type(self).__name__,
+            "sampler": type(self.sampler).__name__,
+            "steps": self.sampler.steps,
+            "guidance": self.guidance,
+        }
+
+    def condition(self, batch: Batch) -> Condition:
+        """The condition of a batch."""
+        frames = self.fusion(batch["acoustic"], batch.get("text"), batch.get("text_mask"), batch["progress"])
+        return Condition(frames, batch.get("reference") if self.facts["reference"] else None)
+
+    def null(self, cond: Condition) -> Condition:
+        """The same clips without sound and text; the reference stays, so guidance pushes along what the sound says."""
+        return cond._replace(frames=self.fusion.null_like(cond.frames))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """EDM loss of a batch; conditions dropped at random."""
+        cond = self.condition(batch)
+        chance = torch.rand(2, len(cond.frames), device=self.device)
+        cond = Condition(
+            self.fusion.drop(cond.frames, chance[0] < self.drop_condition),
+            None if cond.reference is None else speaker_reference.drop(cond.reference, chance[1] < self.drop_reference),
+        )
+        loss = self.loss(self.denoiser, batch["frames"], cond).loss.mean()
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["ids"]))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """EDM loss with the same noise levels and noise at every validation."""
+        generator = torch.Generator().manual_seed(batch_idx)
+        loss = self.loss(self.denoiser, batch["frames"], self.condition(batch), generator).loss.mean()
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["ids"]), sync_dist=True)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Draw the clips of a batch; the scoring callback compares them with the real ones."""
+        cond = self.condition(batch)
+        denoise = guided(self.denoiser, cond, self.null(cond), self.guidance)
+        generator = torch.Generator().manual_seed(batch_idx)
+        return {"generated": self.sampler.draw(denoise, batch["frames"].shape, generator, self.device)}
+
+    @torch.no_grad()
+    def generate(
+        self,
+        acoustic: Tensor,
+        text: Tensor | None,
+        reference: Tensor | None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """See `Task.generate`. Longer recordings are denoised in overlapping windows, blended at every step."""
+        size, clip = self.facts["size"], self.facts["clip_frames"]
+        frames = len(acoustic)
+        windows = split(frames, clip, self.overlap)
+        places = (torch.arange(frames, device=self.device) + 0.5) / frames
+        if reference is not None and tuple(reference.shape) != (size, size):
+            raise InputError(f"The reference frame is {tuple(reference.shape)}, the model draws {size}x{size}.")
+        cond = Condition(
+            # The whole recording is fused at once, so that no window lacks its neighbours' sound.
+            self.fusion(
+                acoustic[None].to(self.device),
+                None if text is None else text[None].to(self.device),
+                None if text is None else torch.ones(1, len(text), dtype=torch.bool, device=self.device),
+                places[None],
+            ),
+            None,
+        )
+        if self.facts["reference"]:
+            given = speaker_reference.absent(1, (size, size)) if reference is None else reference[None, None]
+            cond = cond._replace(reference=given.to(self.device))
+        denoise = windowed(
+            lambda part: guided(self.denoiser, part, self.null(part), self.guidance), cond, windows, at_once=8
+        )
+        generator = torch.Generator().manual_seed(seed)
+        steps = self.sampler.sample(denoise, (1, 1, frames, size, size), generator, self.device)
+        for step in steps:
+            if progress is not None:
+                progress(step.done, step.steps)
+        return step.x[0, 0].clamp(-1, 1)

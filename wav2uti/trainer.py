@@ -1,0 +1,87 @@
+"""`wav2uti fit`, `validate` and `test`: LightningCLI over a `Task` and `ClipData`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+# Imported for their short names in YAML: jsonargparse knows the subclasses of what has been imported.
+import wav2uti.metrics.scoring
+import wav2uti.tasks.diffusion  # noqa: F401
+from wav2uti.data.module import ClipData
+from wav2uti.errors import InputError
+from wav2uti.tasks.base import Task
+
+DEFAULTS = Path(__file__).with_name("defaults.yaml")
+
+
+def fit(args: Sequence[str]) -> None:
+    """Train a model."""
+    _run("fit", args)
+
+
+def validate(args: Sequence[str]) -> None:
+    """Loss of a checkpoint on the validation speakers."""
+    _run("validate", args)
+
+
+def test(args: Sequence[str]) -> None:
+    """Score a checkpoint on the test speakers."""
+    _run("test", args)
+
+
+def _run(command: str, args: Sequence[str]) -> None:
+    CLI(args=[command, *args])
+
+
+class CLI(LightningCLI):
+    """LightningCLI with the project's classes, its defaults and one link: what the data says of itself."""
+
+    def __init__(self, args: list[str]) -> None:
+        defaults = {"default_config_files": [str(DEFAULTS)]}
+        super().__init__(
+            model_class=Task,
+            datamodule_class=ClipData,
+            subclass_mode_model=True,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"prog": "wav2uti", **dict.fromkeys(self.subcommands(), defaults)},
+            args=args,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The commands that need a Trainer; `predict` needs none (see `wav2uti.video.predict`)."""
+        return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Trainer, data, and a model that a checkpoint may supply instead of the config."""
+        parser.add_lightning_class_args(pl.Trainer, "trainer")
+        parser.add_lightning_class_args(Task, "model", subclass_mode=True, required=False)
+        parser.add_lightning_class_args(ClipData, "data")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The corpus's facts go to the model: no width or statistic is typed twice."""
+        parser.link_arguments("data.facts", "model.init_args.facts", apply_on="instantiate")
+
+    def before_instantiate_classes(self) -> None:
+        """A missing model or checkpoint is the user's mistake; Lightning would show a traceback."""
+        config = self.config[self.subcommand]
+        ckpt_path = config.get("ckpt_path")
+        if ckpt_path is not None and ckpt_path not in ("best", "last", "hpc", "registry"):
+            _check_checkpoint(Path(ckpt_path))
+        if config.get("model") is None:
+            raise InputError("No model was given: add --config configs/NAME.yaml, or --ckpt_path of a trained one.")
+        if self.subcommand != "fit" and ckpt_path is None:
+            raise InputError(f"`wav2uti {self.subcommand}` needs --ckpt_path: the .ckpt file of a `wav2uti fit` run.")
+
+
+def _check_checkpoint(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint {path}; train one with `wav2uti fit`, or give another path.")
+
+
+__all__: list[Any] = ["CLI", "fit", "test", "validate"]

@@ -1,0 +1,216 @@
+"""From speech to video: `load(checkpoint).generate(audio)`, and the command `wav2uti predict` around it."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import Progress as ProgressBar
+
+from wav2uti.clock import FPS, frames_in, samples_at
+from wav2uti.corpus.shards import Shard, find_shards
+from wav2uti.errors import InputError
+from wav2uti.speech.acoustic import build_acoustic
+from wav2uti.speech.audio import read_speech
+from wav2uti.speech.textual import build_textual
+from wav2uti.tasks.base import Progress, Task, to_frames, to_tensor
+from wav2uti.tasks.diffusion import DiffusionTask
+from wav2uti.video.reference_frame import read_reference
+from wav2uti.video.sheet import contact_sheet
+from wav2uti.video.write import replaced, write_mp4
+
+
+class Predictor:
+    """A trained task together with the encoders that its checkpoint names.
+
+    Args:
+        task: as from `Task.from_checkpoint`.
+        device: where encoders with weights run.
+    """
+
+    def __init__(self, task: Task, device: str = "cpu") -> None:
+        self.task = task
+        self.facts: dict[str, Any] = task.facts
+        self.acoustic = build_acoustic(self.facts["acoustic"]["spec"], device)
+        self.textual = build_textual(self.facts["text"]["spec"], device) if self.facts["text"] else None
+
+    def generate(
+        self,
+        audio: NDArray[np.float32],
+        text: str | None = None,
+        reference: NDArray[np.uint8] | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> NDArray[np.uint8]:
+        """The tongue for one recording of speech.
+
+        Args:
+            audio: float32 (N,) at 16 kHz in [-1, 1], of any length.
+            text: what is said; a model trained with text does without where it is None.
+            reference: uint8 (H, W), a frame of the speaker, for a model trained with one.
+            steps: steps of the sampler; None for the model's own.
+            guidance: scale of classifier-free guidance; None for the model's own.
+            seed: the same seed gives the same frames on the same machine.
+            progress: called with (done, total) after each step.
+
+        Returns:
+            uint8 (T, H, W) at 60 frames a second.
+        """
+        frames = frames_in(len(audio))
+        if frames == 0:
+            raise InputError(f"{len(audio)} samples of sound are less than a frame of 1/60 s; give a longer recording.")
+        if isinstance(self.task, DiffusionTask):
+            if steps is not None:
+                self.task.sampler = self.task.sampler.with_steps(steps)
+            if guidance is not None:
+                self.task.guidance = guidance
+        embedding = torch.from_numpy(self.acoustic.encode(audio, frames))
+        tokens = None
+        if self.textual is not None and text:
+            tokens = torch.from_numpy(self.textual.encode(text))
+        video = self.task.generate(
+            embedding, tokens, None if reference is None else to_tensor(reference), seed=seed, progress=progress
+        )
+        return to_frames(video)
+
+
+def load(path: str | Path, device: str = "auto") -> Predictor:
+    """The model of a checkpoint, ready to generate.
+
+    Args:
+        path: a .ckpt file that `wav2uti fit` wrote.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+
+    Raises:
+        InputError: where there is no such checkpoint, or its encoders cannot be had.
+    """
+    task = Task.from_checkpoint(path)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Predictor(task.to(device), device)
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What is to be drawn: sound, and what else is known of it."""
+
+    name: str
+    audio: NDArray[np.float32]
+    text: str | None = None
+    reference: NDArray[np.uint8] | None = None
+    real: NDArray[np.uint8] | None = None
+    simulated: bool = False
+
+
+def predict(
+    audio: Path | None = None,
+    shards: Path | None = None,
+    recording: str | None = None,
+    text: str | None = None,
+    reference: Path | None = None,
+    ckpt_path: Path | None = None,
+    output: Path = Path("predictions"),
+    steps: int | None = None,
+    guidance: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Draw the tongue for a recording of speech.
+
+    Writes NAME.mp4 with the sound in it, the contact sheet NAME.png and NAME.npz (frames uint8 (T, H, W), fps).
+    The speech is a sound file (--audio) or a recording of a corpus (--shards with --recording), whose text and
+    reference frame are taken along and whose real frames are shown above the generated ones.
+
+    Args:
+        audio: sound file of any rate, channel count and format that libsndfile reads.
+        shards: folder or file of shards that holds the recording.
+        recording: id of a recording in the shards.
+        text: what is said in the sound file.
+        reference: picture of one ultrasound frame of the speaker, as the model's training frames are cropped.
+        ckpt_path: checkpoint of `wav2uti fit`; without it the newest one under runs/.
+        output: folder for the results.
+        steps: steps of the sampler; the model's own where left out.
+        guidance: scale of classifier-free guidance; the model's own where left out.
+        seed: the same seed gives the same frames.
+        device: cpu, cuda or auto.
+    """
+    path = ckpt_path or newest_checkpoint()
+    model = load(path, device)
+    if audio is not None and shards is None and recording is None:
+        given = None if reference is None else read_reference(reference, model.facts["size"])
+        speech = Speech(audio.stem, read_speech(audio), text, given)
+    elif audio is None and shards is not None and recording is not None:
+        speech = _from_shards(shards, recording)
+        if reference is not None:
+            raise InputError("--reference goes with --audio; a recording of a corpus brings its own reference frame.")
+    else:
+        raise InputError("Give the speech as --audio FILE, or as --shards FOLDER with --recording ID.")
+    if model.facts["reference"] and speech.reference is None:
+        warnings.warn(
+            "the model was trained with a reference frame of the speaker and got none: it draws some speaker's tongue, "
+            "placed somewhere; give one with --reference.",
+            stacklevel=2,
+        )
+    if model.textual is not None and not speech.text:
+        warnings.warn("the model was trained with text and got none; give it with --text.", stacklevel=2)
+    with ProgressBar() as bar:
+        line = bar.add_task(f"drawing {speech.name}", total=None)
+        frames = model.generate(
+            speech.audio,
+            speech.text,
+            speech.reference,
+            steps,
+            guidance,
+            seed,
+            progress=lambda done, total: bar.update(line, completed=done, total=total),
+        )
+    note = "made by a model trained on SIMULATED data" if model.facts["simulated"] else "generated"
+    for kind, written in write_results(output, speech, frames, note).items():
+        print(f"{kind}: {written}")
+
+
+def write_results(output: Path, speech: Speech, frames: NDArray[np.uint8], note: str) -> dict[str, Path]:
+    """Write video, contact sheet and frames; each under a temporary name first. Returns what was written, by kind."""
+    output.mkdir(parents=True, exist_ok=True)
+    paths = {kind: output / f"{speech.name}{end}" for kind, end in KINDS.items()}
+    audio = speech.audio[: samples_at(len(frames))]
+    write_mp4(paths["video"], frames, audio, caption=note)
+    rows = [("generated", frames)]
+    if speech.real is not None:
+        rows.insert(0, ("simulated" if speech.simulated else "real", speech.real))
+    contact_sheet(paths["sheet"], rows, audio, title=f"{speech.name}: {speech.text or ''} ({note})")
+    with replaced(paths["frames"]) as part, part.open("wb") as file:
+        np.savez_compressed(file, frames=frames, fps=FPS, note=note)
+    return paths
+
+
+KINDS = {"video": ".mp4", "sheet": ".png", "frames": ".npz"}
+
+
+def newest_checkpoint(runs: Path = Path("runs")) -> Path:
+    """The checkpoint last written under `runs`."""
+    found = sorted(runs.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise InputError(
+            f"There is no checkpoint under {runs}/; train one with `wav2uti fit --config configs/simulated.yaml`, "
+            "or give one with --ckpt_path."
+        )
+    print(f"checkpoint: {found[-1]}")
+    return found[-1]
+
+
+def _from_shards(shards: Path, recording: str) -> Speech:
+    """A recording of a corpus, with its text, reference frame and real frames."""
+    for path in find_shards(shards):
+        shard = Shard(path)
+        if recording in shard.ids:
+            found = shard.recording(recording)
+            return Speech(
+                recording, found.audio, found.text or None, found.reference, found.frames, simulated=found.simulated
+            )
+    raise InputError(f"There is no recording {recording!r} in the shards of {shards}.")
