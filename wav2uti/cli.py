@@ -75,7 +75,7 @@ def _call(function: Callable[..., None], name: str, arguments: list[str]) -> Non
     """Parse the arguments by the function's signature and call it."""
     from jsonargparse import ArgumentParser  # here: 0.1 s that the other commands need not pay
 
-    parser = ArgumentParser(prog=f"wav2uti {name}")
+    parser = ArgumentParser(prog=f"wav2uti {name}", allow_abbrev=False)
     parser.add_function_arguments(function, as_positional=True)
     function(**parser.instantiate_classes(parser.parse_args(arguments)).as_dict())
 

@@ -20,14 +20,15 @@ if TYPE_CHECKING:  # the encoders bring torch, which writing does not need
     from wav2uti.speech.embed import Embeddings
     from wav2uti.speech.textual import TextEncoder
 
-MAX_BYTES = 256 * 2**20  # a shard is closed above it: small enough to copy and to lose
+MAX_BYTES = 256 * 2**20  # a shard is closed above it: small enough to be made in memory, and to lose
 
 
 class ShardWriter:
     """Writes one shard, as a context manager.
 
-    The file grows under the name `.NAME.part` and gets its own name when the block ends. Where the block ends by an
-    exception, the recordings that are whole are kept; a file without any is removed.
+    The HDF5 file is made in memory and written as `.NAME.part`, then renamed, when the block ends: on a full disk the
+    HDF5 library itself leaves broken files and ends the process. Where the block ends by an exception, the recordings
+    that are whole are kept; without any, no file is written.
 
     Args:
         path: file to write, replaced where it exists.
@@ -55,10 +56,12 @@ class ShardWriter:
     def __enter__(self) -> "ShardWriter":
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # HDF5 1.10's layout: the first whose metadata carries checksums too.
-            self._file = h5py.File(self.part, "w", libver=("v110", "v110"))
+            self.part.touch()  # a folder that cannot be written is told before any work is done
         except OSError as error:
             raise self._cannot_write(error) from error
+        # HDF5 1.10's layout: the first whose metadata carries checksums too.
+        memory = {"driver": "core", "backing_store": False, "block_size": 16 * 2**20}
+        self._file = h5py.File(self.part, "w", libver=("v110", "v110"), **memory)
         self._file.attrs.update(
             schema=SCHEMA,
             version=VERSION,
@@ -75,18 +78,19 @@ class ShardWriter:
         try:
             if self.recordings:
                 self._file.attrs["simulated"] = self._simulated
-            self._file.close()
-            if self.recordings:
+                self._file.flush()
+                self.part.write_bytes(self._file.id.get_file_image())
                 self.part.replace(self.path)
-        except (OSError, RuntimeError) as failure:
+        except OSError as failure:
             raise self._cannot_write(failure) from failure
         finally:
+            self._file.close()
             self.part.unlink(missing_ok=True)
 
     def add(self, recording: Recording, embeddings: "Embeddings") -> None:
         """Store a recording with its embeddings: whole, or not at all.
 
-        Raises InputError where the id is taken, embeddings do not fit or the disk is full.
+        Raises InputError where the id is taken or embeddings do not fit.
         """
         if recording.id in self._file["recordings"]:
             raise InputError(
@@ -104,20 +108,15 @@ class ShardWriter:
             _describe(group, recording)
             for name, array in arrays.items():
                 _write(group, name, array)
-            self._file.flush()
-        except BaseException as error:
+        except BaseException:  # Ctrl-C too
             del self._file["recordings"][recording.id]
-            if isinstance(error, OSError | RuntimeError):
-                raise self._cannot_write(error) from error
             raise
         self.recordings += 1
         self.bytes += sum(array.nbytes for array in arrays.values())
         self._simulated |= recording.simulated
 
-    def _cannot_write(self, error: Exception) -> InputError:
-        full = "No space left" in str(error)
-        reason = "the disk is full" if full else str(error).splitlines()[0]
-        return InputError(f"{self.path} cannot be written ({reason}); free some space or choose another folder.")
+    def _cannot_write(self, error: OSError) -> InputError:
+        return InputError(f"{self.path} cannot be written ({error.strerror}); free space or choose another folder.")
 
 
 def write_shards(

@@ -19,6 +19,24 @@ def fourier_features(c_noise: Tensor, width: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
+# Channels of `place_features`: sines and cosines of both coordinates at three wavelengths.
+PLACE_CHANNELS = 12
+
+
+def place_features(height: int, width: int, device: torch.device) -> Tensor:
+    """Where a pixel lies in the picture: (1, 12, H, W), float32, wavelengths of 4, 2 and 1 picture sides.
+
+    A fan does not move: the condition says where in it the tongue is, and scale and shift alone, which act on all
+    pixels alike, can only say so relative to features of place.
+    """
+    y = (torch.arange(height, device=device) + 0.5) / height
+    x = (torch.arange(width, device=device) + 0.5) / width
+    waves = torch.tensor([0.25, 0.5, 1.0], device=device) * 2 * math.pi
+    rows = (waves[:, None] * y)[:, :, None].expand(-1, -1, width)
+    columns = (waves[:, None] * x)[:, None, :].expand(-1, height, -1)
+    return torch.cat([rows.sin(), rows.cos(), columns.sin(), columns.cos()])[None]
+
+
 class GroupNorm(nn.GroupNorm):
     """Group normalisation with groups of at least 8 channels."""
 

@@ -5,7 +5,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wav2uti.condition.condition import Condition
-from wav2uti.diffusion.blocks import Block, GroupNorm, SpaceTimeAttention, SpatialConv, fourier_features
+from wav2uti.diffusion.blocks import (
+    PLACE_CHANNELS,
+    Block,
+    GroupNorm,
+    SpaceTimeAttention,
+    SpatialConv,
+    fourier_features,
+    place_features,
+)
 
 
 class UNet(nn.Module):
@@ -45,7 +53,7 @@ class UNet(nn.Module):
         self.to_blocks = nn.SiLU()
 
         width = channels
-        self.first = SpatialConv((2 if reference else 1) * patch * patch, width)
+        self.first = SpatialConv((2 if reference else 1) * patch * patch + PLACE_CHANNELS, width)
         skips = [width]
         self.down = nn.ModuleList()
         for level, multiplier in enumerate(multipliers):
@@ -88,9 +96,10 @@ class UNet(nn.Module):
                 raise ValueError("this U-Net was made with reference=True and got no reference frame")
             reference = cond.reference[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
             pictures = torch.cat([pictures, reference.to(pictures.dtype)], dim=1)
-        hidden = functional.pixel_unshuffle(pictures, self.patch).contiguous(memory_format=torch.channels_last)
+        hidden = functional.pixel_unshuffle(pictures, self.patch)
 
-        hidden = self.first(hidden)
+        places = place_features(*hidden.shape[-2:], hidden.device).to(hidden.dtype).expand(len(hidden), -1, -1, -1)
+        hidden = self.first(torch.cat([hidden, places], dim=1).contiguous(memory_format=torch.channels_last))
         skips = [hidden]
         for layer in self.down:
             hidden = layer(hidden, rows, frames) if isinstance(layer, Block) else layer(hidden)

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -66,25 +66,43 @@ class Task(pl.LightningModule):
         """The parameters that the optimizer sees."""
         return (p for p in self.parameters() if p.requires_grad)
 
-    @classmethod
-    def from_checkpoint(cls, path: str | Path) -> Self:
-        """The task of a checkpoint, of whichever class wrote it, on the CPU and ready to generate.
+    @staticmethod
+    def from_checkpoint(path: str | Path) -> "Task":
+        """The task of a checkpoint, of whichever subclass wrote it, on the CPU and ready to generate.
 
         Raises:
             InputError: where the file is missing, broken or no checkpoint of this project.
         """
         path = Path(path)
-        if not path.is_file():
-            raise InputError(f"There is no checkpoint {path}; train one with `wav2uti fit`, or give another path.")
+        check_checkpoint(path)
         try:
-            task = cls.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+            # Of LightningModule: it builds the subclass that the checkpoint names; of a subclass it would drop options.
+            task = pl.LightningModule.load_from_checkpoint(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch, zipfile, pickle and Lightning each raise their own for a foreign file
             cause = " ".join(str(error).split())[:200]
             raise InputError(
                 f"{path} is no checkpoint that this version of wav2uti can read ({type(error).__name__}: {cause}); "
                 "give the .ckpt file of a `wav2uti fit` run."
             ) from error
+        if not isinstance(task, Task):
+            raise InputError(f"{path} holds a {type(task).__name__}, which is no model of wav2uti.")
         return task.eval()
+
+
+def check_checkpoint(path: Path) -> None:
+    """Raise an InputError where a path is missing or holds no Lightning checkpoint; no code in it is run."""
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint {path}; train one with `wav2uti fit`, or give another path.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        missing = {"state_dict", "hyper_parameters", "pytorch-lightning_version"} - set(checkpoint)
+    except Exception as error:  # torch, zipfile and pickle each raise their own for a foreign or broken file
+        raise InputError(
+            f"{path} is no checkpoint, or a damaged one ({type(error).__name__}); "
+            "give the .ckpt file of a `wav2uti fit` run."
+        ) from error
+    if missing:
+        raise InputError(f"{path} is no checkpoint of wav2uti (it lacks {', '.join(sorted(missing))}).")
 
 
 def to_tensor(frames: np.ndarray) -> Tensor:

@@ -38,7 +38,8 @@ class DiffusionTask(Task):
         drop_reference: share of the training clips without their reference frame.
         sampler: how clips are drawn; not stored in the checkpoint.
         guidance: scale of classifier-free guidance in drawing; 1 is none; not stored in the checkpoint.
-        overlap: frames that neighbouring windows share where a recording is longer than a training clip.
+        overlap: frames that neighbouring windows share where a recording is longer than a training clip; at most
+            half a clip.
         optimizer: called with the parameters.
         lr_scheduler: called with the optimizer; stepped after every batch.
     """
@@ -129,7 +130,7 @@ class DiffusionTask(Task):
         """See `Task.generate`. Longer recordings are denoised in overlapping windows, blended at every step."""
         size, clip = self.facts["size"], self.facts["clip_frames"]
         frames = len(acoustic)
-        windows = split(frames, clip, self.overlap)
+        windows = split(frames, clip, min(self.overlap, clip // 2))
         places = (torch.arange(frames, device=self.device) + 0.5) / frames
         if reference is not None and tuple(reference.shape) != (size, size):
             raise InputError(f"The reference frame is {tuple(reference.shape)}, the model draws {size}x{size}.")

@@ -1,7 +1,7 @@
 """From syllables to movements: step targets smoothed by a critically damped filter (target approximation).
 
 Everything moves on a clock of 600 Hz, which both the acoustics (200 Hz, every third sample) and the picture (60 Hz,
-the tenth samples from the fifth, the centres of the frames) divide: sound and picture are exactly in step.
+every tenth) divide: sound and picture are exactly in step, and frame k shows the instant k / 60 s.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ Array = NDArray[np.float64]
 
 RATE = 600  # Hz
 PER_FRAME = RATE // FPS
-BODY_TAU, GESTURE_TAU, VOICE_TAU = 0.0135, 0.0075, 0.004  # s
+BODY_TAU, GESTURE_TAU, VOICE_TAU = 0.0135, 0.009, 0.004  # s
 PRESSURE = 8_000.0  # below the glottis while speaking, dyn/cm^2
 SHORTEST, LONGEST = 0.7, 3.0  # s
-_OVERLAP = 0.012  # s by which a gesture begins before its phone and ends after it
+_OVERLAP = 0.016  # s by which a gesture begins before its phone and ends after it
 _TONES = {1: (4.0, 4.0, 4.0), 2: (-1.0, 0.5, 4.5), 3: (-2.0, -5.0, -3.0), 4: (5.0, 2.0, -4.5)}  # semitones
 _NUCLEUS = 0.2  # s
 _VARIATION = 0.12  # of a target from one phone to the next, in standard deviations of the parameters

@@ -104,7 +104,7 @@ def simulate_recording(speaker: int, utterance: int, size: int, seed: int) -> Re
     renderer = Renderer(person.scanner, size, picture)
     still = rest(person)[None]
     reference = renderer.render(contour_mm(still, tongue_position(still), person), np.zeros(1))
-    shown = movement.at(slice(PER_FRAME // 2, None, PER_FRAME))
+    shown = movement.at(slice(None, None, PER_FRAME))
     contour = contour_mm(shown.parameters, shown.tongue, person)
     return Recording(
         id=f"{person.name}_u{utterance:03d}",

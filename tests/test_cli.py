@@ -1,0 +1,118 @@
+"""The command line as a user meets it: help, results, and one sentence for every mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import REPOSITORY, Run
+
+from wav2uti.cli import COMMANDS, main
+
+
+def fails(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """Run a command that must fail, and return its last line on stderr; any other exception fails the test."""
+    capsys.readouterr()
+    try:
+        status = main(args)
+    except SystemExit as stop:  # argparse and jsonargparse end so
+        status = int(stop.code or 0)
+    error = capsys.readouterr().err
+    assert status != 0
+    return error.strip().splitlines()[-1]
+
+
+def test_help_needs_no_heavy_import() -> None:
+    """`wav2uti --help` must answer at once: Lightning and torch take seconds to import."""
+    code = (
+        "import sys\nfrom wav2uti.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'lightning', 'numpy', 'h5py') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    for name in COMMANDS:
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize("command", ["simulate", "prepare", "predict"])
+def test_every_command_explains_its_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "--text" in capsys.readouterr().out
+
+
+def test_a_whole_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Test and predict from the checkpoint alone; no config."""
+    assert run.checkpoint.is_file()
+    assert main(["test", f"--ckpt_path={run.checkpoint}", f"--data.shards={run.corpus}", "--data.reference=speaker",
+                 "--model=DiffusionTask", "--model.sampler=StochasticHeun", "--model.sampler.steps=2",
+                 "--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]) == 0  # fmt: skip
+    scores = json.loads((run.folder / "metrics.json").read_text())
+    assert set(scores["scores"]) == {"rmse", "psnr", "ssim"}
+    assert scores["simulated"] is True
+    assert scores["task"]["steps"] == 2
+    assert scores["clips"] > 0
+
+
+def test_same_seed_same_losses_and_same_frames(simulated: Path, tmp_path: Path) -> None:
+    from conftest import fit_debug
+
+    curves, frames = [], []
+    for name in ("a", "b"):
+        run = fit_debug(simulated, tmp_path / name)
+        curves.append((run.folder / "metrics.csv").read_text())
+        assert main(["predict", f"--shards={simulated}", "--recording=s00_u000", f"--ckpt_path={run.checkpoint}",
+                     f"--output={tmp_path / name}", "--steps=2"]) == 0  # fmt: skip
+        frames.append(np.load(tmp_path / name / "s00_u000.npz")["frames"])
+    assert curves[0] == curves[1]
+    np.testing.assert_array_equal(*frames)
+    run = fit_debug(simulated, tmp_path / "c", "--seed_everything=1")
+    assert (run.folder / "metrics.csv").read_text() != curves[0]
+
+
+def test_mistakes_get_one_sentence(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    speech = tmp_path / "speech.wav"
+    soundfile.write(speech, np.sin(np.arange(16000) / 20), 16000)
+    empty = tmp_path / "empty.wav"
+    soundfile.write(empty, np.zeros(0), 16000)
+    words = tmp_path / "words.wav"
+    words.write_text("no sound")
+    nan = tmp_path / "nan.wav"
+    soundfile.write(nan, np.full(1600, np.nan, dtype=np.float32), 16000, subtype="FLOAT")
+    foreign = tmp_path / "foreign.ckpt"
+    torch.save({"weights": torch.zeros(3)}, foreign)
+    text = tmp_path / "text.ckpt"
+    text.write_text("no checkpoint")
+    checkpoint = f"--ckpt_path={run.checkpoint}"
+    out = f"--output={tmp_path / 'out'}"
+
+    for audio, said in ((tmp_path / "gone.wav", "gone.wav"), (empty, "empty"), (words, "words.wav"), (nan, "nan.wav")):
+        assert said in fails(capsys, "predict", f"--audio={audio}", checkpoint, out)
+    for path, said in ((tmp_path / "gone.ckpt", "no checkpoint"), (foreign, "foreign.ckpt"), (text, "text.ckpt")):
+        assert said in fails(capsys, "predict", f"--audio={speech}", f"--ckpt_path={path}", out)
+        assert said in fails(capsys, "test", f"--ckpt_path={path}", f"--data.shards={run.corpus}")
+    assert "--audio" in fails(capsys, "predict", checkpoint, out)
+    assert "s99" in fails(capsys, "predict", f"--shards={run.corpus}", "--recording=s99", checkpoint, out)
+    assert "simulate" in fails(capsys, "test", checkpoint, f"--data.shards={tmp_path}")
+    assert "nowhere" in fails(capsys, "prepare", str(tmp_path / "nowhere"), str(tmp_path / "shards"))
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "shards").exists()
+
+
+def test_a_misspelt_key_is_named(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text((REPOSITORY / "configs" / "debug.yaml").read_text().replace("batch_size", "batchsize"))
+    assert "batchsize" in fails(capsys, "fit", f"--config={config}", f"--data.shards={run.corpus}")
+    assert "chanels" in fails(capsys, "fit", f"--config={REPOSITORY / 'configs' / 'debug.yaml'}",
+                              f"--data.shards={run.corpus}", "--model.init_args.net.init_args.chanels=3")  # fmt: skip
+    assert "gone.yaml" in fails(capsys, "fit", f"--config={tmp_path / 'gone.yaml'}")
+    assert "--config" in fails(capsys, "fit", f"--data.shards={run.corpus}")
+
+
+def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "fitt" in fails(capsys, "fitt")
