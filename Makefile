@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO_CORPUS := data/simulated-32
 DEMO_RUN := runs/simulated/demo
 # Two utterances of speakers that training never sees (configs/simulated.yaml, data.test_speakers).
-DEMO_RECORDINGS := s06_u004 s07_u004
+DEMO_RECORDINGS := s14_u004 s15_u004
 
 .PHONY: help install demo test test-all lint format clean
 
@@ -20,17 +20,18 @@ install: .venv/.installed  ## make .venv with the package and its test extra
 	touch $@
 
 demo: install  ## the whole job on simulated data: corpus, training, scores, video
-	$(BIN)/wav2uti simulate $(DEMO_CORPUS) --speakers 8 --utterances 25 --size 32 --seed 0
+	$(BIN)/wav2uti simulate $(DEMO_CORPUS) --speakers 16 --utterances 15 --size 32 --seed 0
 	$(BIN)/wav2uti fit --config configs/simulated.yaml --data.shards $(DEMO_CORPUS) \
 	    --trainer.logger.init_args.version demo
 	$(BIN)/wav2uti test --config configs/simulated.yaml --data.shards $(DEMO_CORPUS) \
 	    --trainer.logger.init_args.version demo --ckpt_path $(DEMO_RUN)/checkpoints/last.ckpt
 	for id in $(DEMO_RECORDINGS); do \
 	    $(BIN)/wav2uti predict --shards $(DEMO_CORPUS) --recording $$id \
-	        --ckpt_path $(DEMO_RUN)/checkpoints/last.ckpt --output $(DEMO_RUN)/predictions || exit 1; \
+	        --ckpt_path $(DEMO_RUN)/checkpoints/last.ckpt --output $(DEMO_RUN)/predictions \
+	        --sampler StochasticHeun --sampler.steps 10 --sampler.sigma_max 80 --sampler.s_churn 0 --guidance 1 || exit 1; \
 	done
 	@echo
-	@echo 'SIMULATED data throughout. Speakers s06 and s07 were never trained on.'
+	@echo 'SIMULATED data throughout. Speakers s14 and s15 were never trained on.'
 	@echo 'video:  ' $(foreach id,$(DEMO_RECORDINGS),$(DEMO_RUN)/predictions/$(id).mp4)
 	@echo 'sheet:  ' $(foreach id,$(DEMO_RECORDINGS),$(DEMO_RUN)/predictions/$(id).png) '(the corpus above, the model below)'
 	@echo 'scores: ' $(DEMO_RUN)/metrics.json

@@ -25,8 +25,8 @@ from wav2uti.diffusion.loss import EDMLoss
 from wav2uti.diffusion.sampler import StochasticHeun
 from wav2uti.diffusion.schedule import LogNormalSigma
 from wav2uti.diffusion.unet import UNet
+from wav2uti.grey import to_grey, to_unit
 from wav2uti.metrics.pixel import psnr
-from wav2uti.tasks.base import to_tensor
 
 FRAMES, COND_WIDTH = 16, 32
 
@@ -43,7 +43,7 @@ def main() -> None:
     torch.manual_seed(0)
     recording = next(simulate_corpus(1, 1, args.size, seed=0, workers=1))
     start = (len(recording.frames) - FRAMES) // 2
-    clip = to_tensor(recording.frames[start : start + FRAMES])[None, None]
+    clip = to_unit(recording.frames[start : start + FRAMES])[None, None]
     cond = Condition(torch.randn(1, FRAMES, COND_WIDTH))
     net = UNet(COND_WIDTH, channels=48, multipliers=(1, 2), blocks=1, patch=2)
     denoiser = Denoiser(net, sigma_data=float(clip.std()), mean=float(clip.mean()))
@@ -64,9 +64,8 @@ def main() -> None:
         drawn = StochasticHeun(steps=args.sampler_steps).draw(
             lambda x, sigma: denoiser(x, sigma, cond), clip.shape, torch.Generator().manual_seed(1)
         )
-    grey = [((video.clamp(-1, 1) + 1) * 127.5).round() for video in (drawn, clip)]
     result = {
-        "psnr_db": round(float(psnr(*grey)), 2),
+        "psnr_db": round(float(psnr(to_grey(drawn), to_grey(clip))), 2),
         "last_loss": round(float(value), 4),
         "training_seconds": round(seconds, 1),
         "parameters": sum(p.numel() for p in net.parameters()),

@@ -49,9 +49,10 @@ def test_every_command_explains_its_options(command: str, capsys: pytest.Capture
 def test_a_whole_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Test and predict from the checkpoint alone; no config."""
     assert run.checkpoint.is_file()
-    assert main(["test", f"--ckpt_path={run.checkpoint}", f"--data.shards={run.corpus}", "--data.reference=speaker",
-                 "--model=DiffusionTask", "--model.sampler=StochasticHeun", "--model.sampler.steps=2",
-                 "--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]) == 0  # fmt: skip
+    sampler = ["--model=DiffusionTask", "--model.sampler=StochasticHeun", "--model.sampler.steps=2"]
+    data = [f"--data.shards={run.corpus}", "--data.reference=speaker"]
+    trainer = ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
+    assert main(["test", f"--ckpt_path={run.checkpoint}", *sampler, *data, *trainer]) == 0
     scores = json.loads((run.folder / "metrics.json").read_text())
     assert set(scores["scores"]) == {"rmse", "psnr", "ssim"}
     assert scores["simulated"] is True

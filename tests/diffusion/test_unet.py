@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wav2uti.condition.condition import Condition
-from wav2uti.diffusion.blocks import TemporalConv, fourier_features
+from wav2uti.diffusion.blocks import PLACE_CHANNELS, TemporalConv, fourier_features, place_features
 from wav2uti.diffusion.unet import UNet
 
 
@@ -102,3 +102,11 @@ def test_noise_levels_are_told_apart_in_fp32() -> None:
 def test_odd_sizes_are_refused_with_the_reason() -> None:
     with pytest.raises(ValueError, match="do not divide by 4"):
         call(tiny(patch=2), torch.randn(1, 1, 2, 18, 18))
+
+
+def test_every_pixel_has_its_own_place() -> None:
+    places = place_features(8, 12, torch.device("cpu"))
+    assert places.shape == (1, PLACE_CHANNELS, 8, 12)
+    rows = places[0].flatten(1).T
+    distances = torch.cdist(rows, rows) + 10 * torch.eye(len(rows))
+    assert distances.min() > 0.1

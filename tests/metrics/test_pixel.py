@@ -83,12 +83,6 @@ def test_wrapped_scores_hide_how_bad_black_is():
     assert pixel.rmse_uint8_wrapped(black, real) < 11
 
 
-def test_to_uint8_inverts_the_scaling_and_cuts():
-    levels = torch.arange(256)
-    assert torch.equal(pixel.to_uint8(levels / 127.5 - 1), levels.to(torch.uint8))
-    assert pixel.to_uint8(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
-
-
 @pytest.mark.parametrize("score", [pixel.rmse, pixel.psnr, pixel.ssim])
 def test_shapes_must_agree(score):
     with pytest.raises(ValueError, match="differ in shape"):

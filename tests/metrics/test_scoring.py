@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from wav2uti.errors import InputError
+from wav2uti.grey import to_grey
 from wav2uti.metrics import pixel, scoring
 from wav2uti.metrics.scoring import Scoring
 
@@ -67,7 +68,7 @@ def expected(name):
     function, data, recordings = getattr(pixel, name), Clips(), {}
     for i, (recording, _) in enumerate(PLACES):
         real = data[i]["frames"][0]
-        score = function(pixel.to_uint8(real + data[i]["error"]), pixel.to_uint8(real)).item()
+        score = function(to_grey(real + data[i]["error"]), to_grey(real)).item()
         recordings.setdefault(recording, []).append(score)
     return sum(sum(scores) / len(scores) for scores in recordings.values()) / len(recordings)
 

@@ -9,7 +9,7 @@ from conftest import Run
 
 from wav2uti.diffusion.sampler import StochasticHeun
 from wav2uti.errors import InputError
-from wav2uti.tasks.base import Task, to_frames, to_tensor
+from wav2uti.tasks.base import Task
 from wav2uti.tasks.diffusion import DiffusionTask
 
 
@@ -71,11 +71,6 @@ def test_text_and_reference_may_be_missing(task: DiffusionTask) -> None:
 def test_a_reference_of_another_size_is_refused(task: DiffusionTask) -> None:
     with pytest.raises(InputError, match="16x16"):
         task.generate(**(speech(task, 8) | {"reference": torch.zeros(8, 8)}))
-
-
-def test_frames_and_tensors_are_inverse() -> None:
-    frames = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16).numpy()
-    assert (to_frames(to_tensor(frames)) == frames).all()
 
 
 def test_dropped_conditions_reach_the_null_vector(task: DiffusionTask, run: Run, tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from wav2uti.corpus.shards import RecordingInfo, Shard
 from wav2uti.data.batch import Clip
+from wav2uti.grey import to_unit
 
 ClipIndex = tuple[int, int]  # which recording, and its first frame
 
@@ -49,7 +49,7 @@ class ClipDataset(Dataset[Clip]):
         shard = self._shards[info.shard]
         return Clip(
             id=info.id,
-            frames=to_unit_range(shard.frames(info.id, start, stop))[None],
+            frames=to_unit(shard.frames(info.id, start, stop))[None],
             acoustic=torch.from_numpy(shard.acoustic(info.id, self.acoustic, start, stop)),
             progress=(torch.arange(start, stop) + 0.5) / info.frames,
             text=None if self.text is None else torch.from_numpy(shard.text(info.id, self.text)),
@@ -63,10 +63,10 @@ class ClipDataset(Dataset[Clip]):
         shard = self._shards[other.shard]
         if other.id != info.id:
             middle = other.frames // 2
-            return to_unit_range(shard.frames(other.id, middle, middle + 1)[0])
+            return to_unit(shard.frames(other.id, middle, middle + 1)[0])
         stored = shard.reference(info.id)
         if stored is not None:
-            return to_unit_range(stored)
+            return to_unit(stored)
         frames = shard.frames(info.id)
         outside = np.concatenate([frames[:start], frames[stop:]])
         return torch.from_numpy(outside.mean(axis=0, dtype=np.float32) / 127.5 - 1)
@@ -93,11 +93,6 @@ def long_enough(info: RecordingInfo, clip_frames: int, references: Mapping[str, 
     """Whether a clip can be cut from the recording, with a frame left for its reference where it must give one."""
     own = references is not None and not info.has_reference and references[info.id].id == info.id
     return info.frames >= clip_frames + own
-
-
-def to_unit_range(frames: NDArray[np.uint8]) -> Tensor:
-    """uint8 frames of any shape -> float32 tensor, 0 -> -1 and 255 -> 1."""
-    return torch.from_numpy(frames).to(torch.float32).div_(127.5).sub_(1)
 
 
 class ClipSampler(Sampler[ClipIndex]):

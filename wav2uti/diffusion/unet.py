@@ -98,7 +98,8 @@ class UNet(nn.Module):
             pictures = torch.cat([pictures, reference.to(pictures.dtype)], dim=1)
         hidden = functional.pixel_unshuffle(pictures, self.patch)
 
-        places = place_features(*hidden.shape[-2:], hidden.device).to(hidden.dtype).expand(len(hidden), -1, -1, -1)
+        places = place_features(height // self.patch, width // self.patch, x.device).to(hidden.dtype)
+        places = places.expand(len(hidden), -1, -1, -1)
         hidden = self.first(torch.cat([hidden, places], dim=1).contiguous(memory_format=torch.channels_last))
         skips = [hidden]
         for layer in self.down:

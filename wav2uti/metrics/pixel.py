@@ -21,15 +21,6 @@ SSIM_C1, SSIM_C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 MAX_PSNR = 100.0
 
 
-def to_uint8(video: Tensor) -> Tensor:
-    """Frames in [-1, 1], any shape, as the grey values they are written with: rounded to uint8, the rest cut off.
-
-    >>> to_uint8(torch.tensor([-1.0, 0.0, 1.2])).tolist()
-    [0, 128, 255]
-    """
-    return ((video.float() + 1) * (PEAK / 2)).round().clamp(0, PEAK).to(torch.uint8)
-
-
 def rmse(generated: Tensor, real: Tensor) -> Tensor:
     """Root mean squared error in grey values, the mean over the frames.
 

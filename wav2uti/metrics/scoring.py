@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -17,6 +16,8 @@ from torch import Tensor
 import wav2uti
 from wav2uti.clock import FPS
 from wav2uti.errors import InputError
+from wav2uti.files import replaced
+from wav2uti.grey import to_grey
 from wav2uti.metrics import pixel
 
 # Scores of clips: uint8 (B, 1, T, H, W) generated and real -> (B,)
@@ -104,7 +105,7 @@ class Scoring(Callback):
                 f"a generated clip of {ids[finite.index(False)]} holds values that are not numbers: the training has "
                 "diverged, so test an earlier checkpoint or train again with a lower learning rate"
             )
-        generated, real = (pixel.to_uint8(video).cpu() for video in (outputs["generated"], batch["frames"]))
+        generated, real = (to_grey(video).cpu() for video in (outputs["generated"], batch["frames"]))
         values = {name: score(generated, real).tolist() for name, score in self.scores.items()}
         _, _, frames, height, width = real.shape
         for i, place in enumerate(map(ClipPlace, ids, batch["progress"][:, 0].tolist())):
@@ -186,13 +187,6 @@ def by_recording(clips: Mapping[ClipPlace, ClipScore]) -> dict[str, dict[str, fl
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON whole or not at all: to a temporary name in the same folder, then renamed."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    """Write JSON whole or not at all."""
+    with replaced(path) as part:
         part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # nothing to remove where the folder itself could not be made
-            part.unlink()
-        raise InputError(f"the scores cannot be written to {path} ({error.strerror}): give another output") from error

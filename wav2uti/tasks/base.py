@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
@@ -103,14 +102,3 @@ def check_checkpoint(path: Path) -> None:
         ) from error
     if missing:
         raise InputError(f"{path} is no checkpoint of wav2uti (it lacks {', '.join(sorted(missing))}).")
-
-
-def to_tensor(frames: np.ndarray) -> Tensor:
-    """uint8 frames of any shape to float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).float() / 127.5 - 1
-
-
-def to_frames(video: Tensor) -> np.ndarray:
-    """Video in [-1, 1] of any shape to uint8 frames, rounded, what lies outside cut off."""
-    pixels: np.ndarray = ((video.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
-    return pixels

@@ -12,15 +12,18 @@ from rich.progress import Progress as ProgressBar
 
 from wav2uti.clock import FPS, frames_in, samples_at
 from wav2uti.corpus.shards import Shard, find_shards
+from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
+from wav2uti.files import replaced
+from wav2uti.grey import to_grey, to_unit
 from wav2uti.speech.acoustic import build_acoustic
 from wav2uti.speech.audio import read_speech
 from wav2uti.speech.textual import build_textual
-from wav2uti.tasks.base import Progress, Task, to_frames, to_tensor
+from wav2uti.tasks.base import Progress, Task
 from wav2uti.tasks.diffusion import DiffusionTask
 from wav2uti.video.reference_frame import read_reference
 from wav2uti.video.sheet import contact_sheet
-from wav2uti.video.write import replaced, write_mp4
+from wav2uti.video.write import write_mp4
 
 
 class Predictor:
@@ -42,6 +45,7 @@ class Predictor:
         audio: NDArray[np.float32],
         text: str | None = None,
         reference: NDArray[np.uint8] | None = None,
+        sampler: Sampler | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         seed: int = 0,
@@ -53,8 +57,9 @@ class Predictor:
             audio: float32 (N,) at 16 kHz in [-1, 1], of any length.
             text: what is said; a model trained with text does without where it is None.
             reference: uint8 (H, W), a frame of the speaker, for a model trained with one.
-            steps: steps of the sampler; None for the model's own.
-            guidance: scale of classifier-free guidance; None for the model's own.
+            sampler: how to draw; None for the task's own.
+            steps: steps of the sampler; None for its own.
+            guidance: scale of classifier-free guidance; None for the task's own.
             seed: the same seed gives the same frames on the same machine.
             progress: called with (done, total) after each step.
 
@@ -65,6 +70,8 @@ class Predictor:
         if frames == 0:
             raise InputError(f"{len(audio)} samples of sound are less than a frame of 1/60 s; give a longer recording.")
         if isinstance(self.task, DiffusionTask):
+            if sampler is not None:
+                self.task.sampler = sampler
             if steps is not None:
                 self.task.sampler = self.task.sampler.with_steps(steps)
             if guidance is not None:
@@ -74,9 +81,10 @@ class Predictor:
         if self.textual is not None and text:
             tokens = torch.from_numpy(self.textual.encode(text))
         video = self.task.generate(
-            embedding, tokens, None if reference is None else to_tensor(reference), seed=seed, progress=progress
+            embedding, tokens, None if reference is None else to_unit(reference), seed=seed, progress=progress
         )
-        return to_frames(video)
+        frames_drawn: NDArray[np.uint8] = to_grey(video).cpu().numpy()
+        return frames_drawn
 
 
 def load(path: str | Path, device: str = "auto") -> Predictor:
@@ -115,6 +123,7 @@ def predict(
     reference: Path | None = None,
     ckpt_path: Path | None = None,
     output: Path = Path("predictions"),
+    sampler: Sampler | None = None,
     steps: int | None = None,
     guidance: float | None = None,
     seed: int = 0,
@@ -134,8 +143,9 @@ def predict(
         reference: picture of one ultrasound frame of the speaker, as the model's training frames are cropped.
         ckpt_path: checkpoint of `wav2uti fit`; without it the newest one under runs/.
         output: folder for the results.
-        steps: steps of the sampler; the model's own where left out.
-        guidance: scale of classifier-free guidance; the model's own where left out.
+        sampler: how to draw, such as `--sampler StochasticHeun --sampler.s_churn 0`; by default the paper's sampler.
+        steps: steps of the sampler; 32 by default.
+        guidance: scale of classifier-free guidance; 3 by default, 1 is none and halves the time.
         seed: the same seed gives the same frames.
         device: cpu, cuda or auto.
     """
@@ -164,6 +174,7 @@ def predict(
             speech.audio,
             speech.text,
             speech.reference,
+            sampler,
             steps,
             guidance,
             seed,

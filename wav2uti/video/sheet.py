@@ -10,8 +10,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from wav2uti.clock import FPS, samples_at
 from wav2uti.errors import InputError
+from wav2uti.files import replaced
 from wav2uti.video.lettering import broken, typeface
-from wav2uti.video.write import replaced
 
 TILE = 128  # longer side of a frame on the sheet, in pixels
 

@@ -1,8 +1,5 @@
 """Frames and sound to an mp4 that plays everywhere: H.264 (yuv420p) and AAC, index in front."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from wav2uti.clock import FPS, SAMPLE_RATE
 from wav2uti.errors import InputError
+from wav2uti.files import replaced
 from wav2uti.video.lettering import broken, typeface
 
 SHORT_SIDE = 448  # least size of the picture in pixels: a 64 x 64 video is too small to look at
@@ -75,27 +73,6 @@ def write_mp4(
             container.mux(video.encode(None))
             if sound is not None:
                 container.mux(sound.encode(None))
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A temporary name `.NAME.part` beside `path`, renamed to it on success and removed on failure.
-
-    Raises:
-        InputError: the folder cannot be made, or the disk refuses the file.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield part
-            os.replace(part, path)  # noqa: PTH105 (the word that says it replaces)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}): check the folder and the free space."
-        ) from error
 
 
 def enlarged(frames: NDArray[np.uint8], index: int, strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
