@@ -24,7 +24,7 @@ demo: install  ## the whole job on simulated data: corpus, training, scores, vid
 	$(BIN)/wav2uti fit --config configs/simulated.yaml --data.shards $(DEMO_CORPUS) \
 	    --trainer.logger.init_args.version demo
 	$(BIN)/wav2uti test --config configs/simulated.yaml --data.shards $(DEMO_CORPUS) \
-	    --trainer.logger.init_args.version demo --ckpt_path $(DEMO_RUN)/checkpoints/last.ckpt
+	    --trainer.logger false --ckpt_path $(DEMO_RUN)/checkpoints/last.ckpt
 	for id in $(DEMO_RECORDINGS); do \
 	    $(BIN)/wav2uti predict --shards $(DEMO_CORPUS) --recording $$id \
 	        --ckpt_path $(DEMO_RUN)/checkpoints/last.ckpt --output $(DEMO_RUN)/predictions \

@@ -1,10 +1,12 @@
 """The command line as a user meets it: help, results, and one sentence for every mistake."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import soundfile
@@ -103,6 +105,38 @@ def test_mistakes_get_one_sentence(run: Run, tmp_path: Path, capsys: pytest.Capt
     assert "nowhere" in fails(capsys, "prepare", str(tmp_path / "nowhere"), str(tmp_path / "shards"))
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "shards").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damaged_shards_are_named(
+    simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
+    """A flipped byte in the frames, met in the middle of training, and a shard of another version."""
+    (source,) = simulated.glob("*.h5")
+    flipped = tmp_path / "flipped"
+    flipped.mkdir()
+    with h5py.File(source) as file:
+        places = [
+            file[f"recordings/{id}/frames"].id.get_chunk_info(k).byte_offset + 7
+            for id in file["recordings"]
+            for k in range(file[f"recordings/{id}/frames"].id.get_num_chunks())
+        ]
+    damaged = bytearray(source.read_bytes())
+    for place in places:
+        damaged[place] ^= 1
+    (flipped / source.name).write_bytes(damaged)
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    shutil.copy(source, newer)
+    with h5py.File(newer / source.name, "a") as file:
+        file.attrs["version"] = 2
+    config = f"--config={REPOSITORY / 'configs' / 'debug.yaml'}"
+    options = (f"--data.num_workers={workers}", f"--trainer.logger.init_args.save_dir={tmp_path}")
+    said = fails(capsys, "fit", config, f"--data.shards={flipped}", *options)
+    assert source.name in said
+    assert "s0" in said
+    assert "checksum" in said
+    assert "version" in fails(capsys, "fit", config, f"--data.shards={newer}", *options)
 
 
 def test_a_misspelt_key_is_named(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from tiny_corpus import make_recording, write_corpus
 
 from wav2uti.corpus.shards import RecordingInfo, Shard
 from wav2uti.data.batch import Clip, collate
-from wav2uti.data.clips import ClipDataset, ClipSampler, SequentialClips, choose_references, long_enough
+from wav2uti.data.clips import ClipDataset, ClipSampler, EveryClip, choose_references, long_enough
 
 REFERENCE = np.full((12, 12), 255, dtype=np.uint8)
 
@@ -123,5 +123,5 @@ def test_sampler_under_lightnings_distributed_wrapper(infos: list[RecordingInfo]
 
 def test_sequential_clips_do_not_overlap(infos: list[RecordingInfo]) -> None:
     expected = [(0, 0), (0, 16), (1, 0), (1, 16), (2, 0), (3, 0), (4, 0)]
-    assert list(SequentialClips(infos, 16)) == expected
-    assert len(SequentialClips(infos, 16)) == 7
+    assert list(EveryClip(infos, 16)) == expected
+    assert len(EveryClip(infos, 16)) == 7

@@ -54,7 +54,7 @@ class Fusion(nn.Module):
             acoustic: (B, T, D_a), at the frame times.
             text: (B, L, D_t) or None.
             text_mask: (B, L), True where a token is real, or None.
-            progress: (B, T) in [0, 1], where in its recording each frame stands.
+            progress: (B, T), where in its recording each frame stands: 0 to 1, beyond it outside.
 
         Returns:
             (B, T, W).

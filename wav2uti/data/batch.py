@@ -15,8 +15,8 @@ class Clip(NamedTuple):
     Attributes:
         id: name of the recording.
         frames: (1, T, H, W) float32 in [-1, 1].
-        acoustic: (T, D_a), at the frame times.
-        progress: (T,) in [0, 1], where in the recording the middle of each frame stands.
+        acoustic: (T + 2 C, D_a), at the frame times, with C frames of context on both sides.
+        progress: (T + 2 C,), where in the recording the middle of each frame stands: 0 to 1, beyond it outside.
         text: (L, D_t), the tokens of the whole utterance, or None where the data use no text.
         reference: (1, H, W) in [-1, 1], a frame of the speaker, or None where the data use none.
     """

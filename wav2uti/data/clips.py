@@ -24,6 +24,7 @@ class ClipDataset(Dataset[Clip]):
         text: text encoder, or None for clips without text.
         references: for each recording's id the one that its reference frame is taken from (see
             `choose_references`), or None for clips without.
+        context: frames of sound before and after a clip that come with it.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class ClipDataset(Dataset[Clip]):
         acoustic: str,
         text: str | None = None,
         references: Mapping[str, RecordingInfo] | None = None,
+        context: int = 0,
     ) -> None:
         self.recordings = list(recordings)
         self.clip_frames = clip_frames
         self.acoustic = acoustic
         self.text = text
         self.references = references
+        self.context = context
         used = [*self.recordings, *(references or {}).values()]
         self._shards = {path: Shard(path) for path in {info.shard for info in used}}
 
@@ -47,11 +50,14 @@ class ClipDataset(Dataset[Clip]):
         info = self.recordings[recording]
         stop = start + self.clip_frames
         shard = self._shards[info.shard]
+        heard = np.arange(start - self.context, stop + self.context)
+        inside = heard.clip(0, info.frames - 1)  # beyond its ends a recording sounds as at its ends
+        sound = shard.acoustic(info.id, self.acoustic, int(inside[0]), int(inside[-1]) + 1)
         return Clip(
             id=info.id,
             frames=to_unit(shard.frames(info.id, start, stop))[None],
-            acoustic=torch.from_numpy(shard.acoustic(info.id, self.acoustic, start, stop)),
-            progress=(torch.arange(start, stop) + 0.5) / info.frames,
+            acoustic=torch.from_numpy(sound[inside - inside[0]]),
+            progress=(torch.from_numpy(heard) + 0.5).float() / info.frames,
             text=None if self.text is None else torch.from_numpy(shard.text(info.id, self.text)),
             reference=None if self.references is None else self._reference(info, start, stop)[None],
         )
@@ -123,15 +129,19 @@ class ClipSampler(Sampler[ClipIndex]):
             yield int(recordings[k]), int(starts[k])
 
 
-class SequentialClips(Sampler[ClipIndex]):
-    """Every recording from its first frame in clips that do not overlap; frames of a last, shorter clip are left."""
+class EveryClip(Sampler[ClipIndex]):
+    """Every recording from its first frame in clips that do not overlap; frames of a last, shorter clip are left.
+
+    Always in the same mixed order: a limited number of batches is then a sample of all speakers and recordings.
+    """
 
     def __init__(self, recordings: Sequence[RecordingInfo], clip_frames: int) -> None:
-        self.clips = [
+        clips = [
             (k, start)
             for k, info in enumerate(recordings)
             for start in range(0, info.frames - clip_frames + 1, clip_frames)
         ]
+        self.clips = [clips[i] for i in np.random.default_rng(0).permutation(len(clips))]
 
     def __len__(self) -> int:
         return len(self.clips)

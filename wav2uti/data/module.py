@@ -18,7 +18,7 @@ from wav2uti.data.clips import (
     ClipDataset,
     ClipIndex,
     ClipSampler,
-    SequentialClips,
+    EveryClip,
     choose_references,
     long_enough,
 )
@@ -43,6 +43,7 @@ class ClipData(pl.LightningDataModule):
         reference: `speaker` adds a frame of the speaker from outside the clip: the one stored with the recording,
             else the middle frame of the speaker's next recording, else (a speaker's only recording) the mean of the
             frames outside the clip. `none` is the paper's setting.
+        acoustic_context: frames of sound before and after a clip that come with it.
         split: `speaker` tests on speakers that training has not seen (the paper's setting); `utterance` holds out a
             tenth of every speaker's recordings for validation and a tenth for the test.
         test_speakers: names of the speakers held out for the test, or how many to draw (split by speaker only).
@@ -59,6 +60,7 @@ class ClipData(pl.LightningDataModule):
         acoustic: str = "auto",
         text: str = "auto",
         reference: Literal["none", "speaker"] = "none",
+        acoustic_context: int = 8,
         split: Literal["speaker", "utterance"] = "speaker",
         test_speakers: int | list[str] = 1,
         val_speakers: int | list[str] = 1,
@@ -66,14 +68,18 @@ class ClipData(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if clip_frames < 1 or batch_size < 1:
-            raise InputError(f"clip_frames ({clip_frames}) and batch_size ({batch_size}) must be 1 or more.")
+        if clip_frames < 1 or batch_size < 1 or acoustic_context < 0:
+            raise InputError(
+                f"clip_frames ({clip_frames}) and batch_size ({batch_size}) must be 1 or more, "
+                f"acoustic_context ({acoustic_context}) 0 or more."
+            )
         self.shards = shards
         self.clip_frames = clip_frames
         self.batch_size = batch_size
         self.acoustic = acoustic
         self.text = text
         self.reference = reference
+        self.acoustic_context = acoustic_context
         self.split_by = split
         self.test_speakers = test_speakers
         self.val_speakers = val_speakers
@@ -86,7 +92,8 @@ class ClipData(pl.LightningDataModule):
 
         Keys: size (pixels), acoustic and text (name, spec, width; text None where none is used), reference (bool),
         frame_mean and frame_std (of the training frames on [-1, 1], measured on at most 1024 of them),
-        simulated, mm_per_pixel (None where unknown or not one for all recordings), clip_frames.
+        simulated, mm_per_pixel (None where unknown or not one for all recordings), clip_frames,
+        acoustic_context.
         """
         infos = self._infos
         mean, std = _frame_statistics(self.split.train)
@@ -101,6 +108,7 @@ class ClipData(pl.LightningDataModule):
             "simulated": any(info.simulated for info in infos),
             "mm_per_pixel": scales.pop() if len(scales) == 1 else None,
             "clip_frames": self.clip_frames,
+            "acoustic_context": self.acoustic_context,
         }
 
     @cached_property
@@ -134,13 +142,13 @@ class ClipData(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         recordings = self.split.val
-        return self._loader(recordings, SequentialClips(recordings, self.clip_frames)) if recordings else []
+        return self._loader(recordings, EveryClip(recordings, self.clip_frames)) if recordings else []
 
     def test_dataloader(self) -> DataLoader[Any]:
         recordings = self.split.test
         if not recordings:
             raise InputError(f"No recordings of {self._where} are held out for the test; set test_speakers.")
-        return self._loader(recordings, SequentialClips(recordings, self.clip_frames))
+        return self._loader(recordings, EveryClip(recordings, self.clip_frames))
 
     def _loader(
         self, recordings: Sequence[RecordingInfo], sampler: Sampler[ClipIndex], drop_last: bool = False
@@ -148,7 +156,7 @@ class ClipData(pl.LightningDataModule):
         encoder = self.facts["acoustic"]["name"]
         text = self.facts["text"]["name"] if self.facts["text"] is not None else None
         return DataLoader[Any](
-            ClipDataset(recordings, self.clip_frames, encoder, text, self._references),
+            ClipDataset(recordings, self.clip_frames, encoder, text, self._references, self.acoustic_context),
             batch_size=self.batch_size,
             sampler=sampler,
             collate_fn=collate,

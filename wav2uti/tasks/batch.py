@@ -11,8 +11,9 @@ class Batch(TypedDict):
     Attributes:
         ids: names of the recordings, B of them.
         frames: (B, 1, T, H, W) float32 in [-1, 1].
-        acoustic: (B, T, D_a), at the frame times.
-        progress: (B, T) in [0, 1].
+        acoustic: (B, T + 2 C, D_a), at the frame times. The C frames before and after the clip are context: how the
+            tongue moves depends on the sounds around, and a clip is shorter than a syllable.
+        progress: (B, T + 2 C), where in the recording each frame stands: 0 to 1, beyond it outside.
         text: (B, L, D_t), padded with zeros to the longest text of the batch; L may be 0.
         text_mask: (B, L) bool, True where a token is real.
         reference: (B, 1, H, W) in [-1, 1].

@@ -85,8 +85,11 @@ class DiffusionTask(Task):
         }
 
     def condition(self, batch: Batch) -> Condition:
-        """The condition of a batch."""
-        frames = self.fusion(batch["acoustic"], batch.get("text"), batch.get("text_mask"), batch["progress"])
+        """The condition of a batch: fused with its context, which is then cut off."""
+        fused = self.fusion(batch["acoustic"], batch.get("text"), batch.get("text_mask"), batch["progress"])
+        clip = batch["frames"].shape[2]
+        context = (fused.shape[1] - clip) // 2
+        frames = fused[:, context : context + clip]
         return Condition(frames, batch.get("reference") if self.facts["reference"] else None)
 
     def null(self, cond: Condition) -> Condition:
@@ -131,17 +134,20 @@ class DiffusionTask(Task):
         size, clip = self.facts["size"], self.facts["clip_frames"]
         frames = len(acoustic)
         windows = split(frames, clip, min(self.overlap, clip // 2))
-        places = (torch.arange(frames, device=self.device) + 0.5) / frames
+        # The sound goes on beyond both ends as at the ends, as it does in training.
+        context = self.facts["acoustic_context"]
+        heard = torch.arange(-context, frames + context)
+        places = (heard.to(self.device) + 0.5) / frames
         if reference is not None and tuple(reference.shape) != (size, size):
             raise InputError(f"The reference frame is {tuple(reference.shape)}, the model draws {size}x{size}.")
         cond = Condition(
             # The whole recording is fused at once, so that no window lacks its neighbours' sound.
             self.fusion(
-                acoustic[None].to(self.device),
+                acoustic[heard.clamp(0, frames - 1)][None].to(self.device),
                 None if text is None else text[None].to(self.device),
                 None if text is None else torch.ones(1, len(text), dtype=torch.bool, device=self.device),
                 places[None],
-            ),
+            )[:, context : context + frames],
             None,
         )
         if self.facts["reference"]:
