@@ -40,6 +40,14 @@ def test_clip_is_cut_where_asked(infos: list[RecordingInfo]) -> None:
     assert clip.reference is None
 
 
+def test_sound_comes_with_its_context(infos: list[RecordingInfo]) -> None:
+    clips = ClipDataset(infos, 8, "frame-counter", context=3)
+    assert clips[0, 5].acoustic[:, 0].tolist() == list(range(2, 16))
+    assert clips[0, 0].acoustic[:, 0].tolist() == [0, 0, 0, *range(11)]  # held beyond the ends
+    assert clips[0, 32].acoustic[:, 0].tolist() == [*range(29, 40), 39, 39, 39]
+    np.testing.assert_allclose(clips[0, 0].progress.numpy(), (np.arange(-3, 11) + 0.5) / 40, rtol=1e-6)
+
+
 def test_reference_frame_is_of_the_speaker_and_never_of_the_clip(infos: list[RecordingInfo]) -> None:
     clips = ClipDataset(infos, 16, "frame-counter", references=choose_references(infos))
 
@@ -121,7 +129,10 @@ def test_sampler_under_lightnings_distributed_wrapper(infos: list[RecordingInfo]
     assert share(0, 2) != share(0, 3)
 
 
-def test_sequential_clips_do_not_overlap(infos: list[RecordingInfo]) -> None:
+def test_every_clip_comes_once_without_overlap_in_a_fixed_order(infos: list[RecordingInfo]) -> None:
     expected = [(0, 0), (0, 16), (1, 0), (1, 16), (2, 0), (3, 0), (4, 0)]
-    assert list(EveryClip(infos, 16)) == expected
+    clips = list(EveryClip(infos, 16))
+    assert sorted(clips) == expected
+    assert clips != expected  # mixed: the first few are of all recordings
+    assert clips == list(EveryClip(infos, 16))
     assert len(EveryClip(infos, 16)) == 7
