@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 DEMO_CORPUS := data/simulated-32
 DEMO_RUN := runs/simulated/demo
+DEMO_FRAMES := runs/simulated_frames/demo
 # Two utterances of speakers that training never sees (configs/simulated.yaml, data.test_speakers).
-DEMO_RECORDINGS := s14_u004 s15_u004
+DEMO_RECORDINGS := s14_u004 s15_u011
 
 .PHONY: help install demo test test-all lint format clean
 
@@ -21,8 +22,11 @@ install: .venv/.installed  ## make .venv with the package and its test extra
 
 demo: install  ## the whole job on simulated data: corpus, training, scores, video
 	$(BIN)/wav2uti simulate $(DEMO_CORPUS) --speakers 16 --utterances 15 --size 32 --seed 0
-	$(BIN)/wav2uti fit --config configs/simulated.yaml --data.shards $(DEMO_CORPUS) \
-	    --trainer.logger.init_args.version demo
+	$(BIN)/wav2uti fit --config configs/simulated.yaml --config configs/simulated_frames.yaml \
+	    --data.shards $(DEMO_CORPUS) --trainer.logger.init_args.version demo
+	$(BIN)/wav2uti fit --config configs/simulated.yaml \
+	    --data.shards $(DEMO_CORPUS) --trainer.logger.init_args.version demo \
+	    --model.init_args.start_from $(DEMO_FRAMES)/checkpoints/last.ckpt
 	$(BIN)/wav2uti test --config configs/simulated.yaml --data.shards $(DEMO_CORPUS) \
 	    --trainer.logger false --ckpt_path $(DEMO_RUN)/checkpoints/last.ckpt
 	for id in $(DEMO_RECORDINGS); do \
@@ -35,7 +39,7 @@ demo: install  ## the whole job on simulated data: corpus, training, scores, vid
 	@echo 'video:  ' $(foreach id,$(DEMO_RECORDINGS),$(DEMO_RUN)/predictions/$(id).mp4)
 	@echo 'sheet:  ' $(foreach id,$(DEMO_RECORDINGS),$(DEMO_RUN)/predictions/$(id).png) '(the corpus above, the model below)'
 	@echo 'scores: ' $(DEMO_RUN)/metrics.json
-	@cat $(DEMO_RUN)/metrics.json
+	@head -6 $(DEMO_RUN)/metrics.json
 
 test: install  ## the fast tests (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not slow'
@@ -53,4 +57,4 @@ format: install  ## let ruff format the code
 	$(BIN)/ruff format .
 
 clean:  ## remove what the demo and the tools wrote; .venv stays
-	rm -rf $(DEMO_CORPUS) $(DEMO_RUN) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf $(DEMO_CORPUS) $(DEMO_RUN) $(DEMO_FRAMES) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

@@ -48,8 +48,9 @@ def test_every_command_explains_its_options(command: str, capsys: pytest.Capture
     assert "--text" in capsys.readouterr().out
 
 
-def test_a_whole_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """Test and predict from the checkpoint alone; no config."""
+def test_a_whole_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test from the checkpoint alone, without a config; only metrics.json is written, beside the checkpoint's run."""
+    monkeypatch.chdir(tmp_path)
     assert run.checkpoint.is_file()
     sampler = ["--model=DiffusionTask", "--model.sampler=StochasticHeun", "--model.sampler.steps=2"]
     data = [f"--data.shards={run.corpus}", "--data.reference=speaker"]
@@ -60,6 +61,7 @@ def test_a_whole_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert scores["simulated"] is True
     assert scores["task"]["steps"] == 2
     assert scores["clips"] > 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_same_seed_same_losses_and_same_frames(simulated: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import lightning.pytorch as pl
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 # Imported for their short names in YAML: jsonargparse knows the subclasses of what has been imported.
 import wav2uti.metrics.scoring
@@ -59,6 +59,8 @@ class CLI(LightningCLI):
             subclass_mode_model=True,
             seed_everything_default=0,
             auto_configure_optimizers=False,
+            # Only training has a folder of its own for it.
+            save_config_callback=SaveConfigCallback if args[0] == "fit" else None,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "wav2uti", **dict.fromkeys(self.subcommands(), options)},
             args=args,

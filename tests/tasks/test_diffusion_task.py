@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Run
+from conftest import Run, fit_debug
 
 from wav2uti.diffusion.sampler import StochasticHeun
 from wav2uti.errors import InputError
@@ -88,3 +88,19 @@ def test_dropped_conditions_reach_the_null_vector(task: DiffusionTask, run: Run,
             torch.manual_seed(0)
             losses.append(task.training_step(batch | {"acoustic": batch["acoustic"] * scale}, 0))
         assert torch.equal(*losses) is same
+
+
+def test_training_can_start_from_another_checkpoint(run: Run, tmp_path: Path) -> None:
+    options = (f"--model.init_args.start_from={run.checkpoint}", "--data.clip_frames=8", "--trainer.max_steps=1",
+               "--model.init_args.optimizer.init_args.lr=0.0")  # fmt: skip
+    started = fit_debug(run.corpus, tmp_path, *options)
+    before, after = (torch.load(path, weights_only=True)["state_dict"] for path in (run.checkpoint, started.checkpoint))
+    for name in before:
+        assert torch.equal(before[name], after[name]), name
+    assert "start_from" not in torch.load(started.checkpoint, weights_only=True)["hyper_parameters"]
+
+
+def test_weights_of_another_network_are_refused(run: Run, task: DiffusionTask) -> None:
+    other = DiffusionTask(task.facts, net=lambda width, reference: torch.nn.Linear(width, 1))
+    with pytest.raises(InputError, match="another network"):
+        other.copy_weights(run.checkpoint)

@@ -65,6 +65,24 @@ class Task(pl.LightningModule):
         """The parameters that the optimizer sees."""
         return (p for p in self.parameters() if p.requires_grad)
 
+    def copy_weights(self, path: str | Path) -> None:
+        """Take over the weights of a checkpoint of the same network; optimizer and steps begin anew.
+
+        The buffers too: mean and standard deviation of the frames stay those that the weights were trained with.
+
+        Raises:
+            InputError: where the file is no checkpoint, or one of another network.
+        """
+        path = Path(path)
+        check_checkpoint(path)
+        try:
+            self.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+        except RuntimeError as error:
+            raise InputError(
+                f"{path} holds the weights of another network ({' '.join(str(error).split())[:200]}); "
+                "give the same options of fusion and net as it was trained with."
+            ) from error
+
     @staticmethod
     def from_checkpoint(path: str | Path) -> "Task":
         """The task of a checkpoint, of whichever subclass wrote it, on the CPU and ready to generate.

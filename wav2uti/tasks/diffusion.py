@@ -40,6 +40,8 @@ class DiffusionTask(Task):
         guidance: scale of classifier-free guidance in drawing; 1 is none; not stored in the checkpoint.
         overlap: frames that neighbouring windows share where a recording is longer than a training clip; at most
             half a clip.
+        start_from: checkpoint of the same network whose weights training begins with, such as one trained on single
+            frames or on another corpus; not stored in the checkpoint.
         optimizer: called with the parameters.
         lr_scheduler: called with the optimizer; stepped after every batch.
     """
@@ -56,11 +58,12 @@ class DiffusionTask(Task):
         sampler: Sampler | None = None,
         guidance: float = 3.0,
         overlap: int = 8,
+        start_from: str | None = None,
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(facts, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["sampler", "guidance", "overlap"])
+        self.save_hyperparameters(ignore=["sampler", "guidance", "overlap", "start_from"])
         text = facts["text"]
         self.fusion = fusion(facts["acoustic"]["width"], text["width"] if text else None)
         self.denoiser = Denoiser(
@@ -74,6 +77,8 @@ class DiffusionTask(Task):
         self.sampler = sampler or StochasticHeun()
         self.guidance = guidance
         self.overlap = overlap
+        if start_from is not None:
+            self.copy_weights(start_from)
 
     def describe(self) -> dict[str, Any]:
         """Sampler, steps and guidance."""
@@ -154,7 +159,7 @@ class DiffusionTask(Task):
             given = speaker_reference.absent(1, (size, size)) if reference is None else reference[None, None]
             cond = cond._replace(reference=given.to(self.device))
         denoise = windowed(
-            lambda part: guided(self.denoiser, part, self.null(part), self.guidance), cond, windows, at_once=8
+            lambda part: guided(self.denoiser, part, self.null(part), self.guidance), cond, windows, at_once=max(1, 128 // clip)
         )
         generator = torch.Generator().manual_seed(seed)
         steps = self.sampler.sample(denoise, (1, 1, frames, size, size), generator, self.device)
