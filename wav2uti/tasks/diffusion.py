@@ -21,6 +21,9 @@ from wav2uti.errors import InputError
 from wav2uti.tasks.base import Progress, Task
 from wav2uti.tasks.batch import Batch
 
+# Frames in one call of the network when a long recording is drawn: bounds the memory.
+FRAMES_AT_ONCE = 128
+
 FusionFactory = Callable[[int, int | None], Fusion]
 NetFactory = Callable[[int, bool], nn.Module]
 
@@ -49,7 +52,10 @@ class DiffusionTask(Task):
     def __init__(
         self,
         facts: dict[str, Any],
-        fusion: FusionFactory = Fusion,
+        fusion: # Frames in one call of the network when a long recording is drawn: bounds the memory.
+FRAMES_AT_ONCE = 128
+
+FusionFactory = Fusion,
         net: NetFactory = UNet,
         sigma_data: float | None = 0.25,
         noise: LogNormalSigma | None = None,
@@ -159,7 +165,10 @@ class DiffusionTask(Task):
             given = speaker_reference.absent(1, (size, size)) if reference is None else reference[None, None]
             cond = cond._replace(reference=given.to(self.device))
         denoise = windowed(
-            lambda part: guided(self.denoiser, part, self.null(part), self.guidance), cond, windows, at_once=max(1, 128 // clip)
+            lambda part: guided(self.denoiser, part, self.null(part), self.guidance),
+            cond,
+            windows,
+            at_once=max(1, FRAMES_AT_ONCE // clip),
         )
         generator = torch.Generator().manual_seed(seed)
         steps = self.sampler.sample(denoise, (1, 1, frames, size, size), generator, self.device)
