@@ -52,10 +52,7 @@ class DiffusionTask(Task):
     def __init__(
         self,
         facts: dict[str, Any],
-        fusion: # Frames in one call of the network when a long recording is drawn: bounds the memory.
-FRAMES_AT_ONCE = 128
-
-FusionFactory = Fusion,
+        fusion: FusionFactory = Fusion,
         net: NetFactory = UNet,
         sigma_data: float | None = 0.25,
         noise: LogNormalSigma | None = None,
