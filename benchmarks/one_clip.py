@@ -66,7 +66,7 @@ def main() -> None:
         )
     result = {
         "psnr_db": round(float(psnr(to_grey(drawn), to_grey(clip))), 2),
-        "last_loss": round(float(value), 4),
+        "last_loss": round(value.item(), 4),
         "training_seconds": round(seconds, 1),
         "parameters": sum(p.numel() for p in net.parameters()),
         "data": "SIMULATED",
