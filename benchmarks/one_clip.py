@@ -19,7 +19,7 @@ import torch
 from rich.progress import track
 
 from wav2uti.condition.condition import Condition
-from wav2uti.corpus.simulate import simulate_corpus
+from wav2uti.corpus.simulate import simulate_recording
 from wav2uti.diffusion.denoiser import Denoiser
 from wav2uti.diffusion.loss import EDMLoss
 from wav2uti.diffusion.sampler import StochasticHeun
@@ -41,7 +41,7 @@ def main() -> None:
     args = parser.parse_args()
 
     torch.manual_seed(0)
-    recording = next(simulate_corpus(1, 1, args.size, seed=0, workers=1))
+    recording = simulate_recording(0, 0, args.size, seed=0)
     start = (len(recording.frames) - FRAMES) // 2
     clip = to_unit(recording.frames[start : start + FRAMES])[None, None]
     cond = Condition(torch.randn(1, FRAMES, COND_WIDTH))

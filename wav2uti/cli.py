@@ -6,11 +6,12 @@ their command is called: Lightning alone takes seconds to import, and `wav2uti -
 
 import argparse
 import importlib
+import inspect
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 
 from wav2uti import __version__
 from wav2uti.errors import InputError
@@ -21,11 +22,13 @@ class Command(NamedTuple):
 
     function: str  # module:function
     summary: str
+    optional: tuple[str, ...] = ()  # parameters that may be given by position and may be left out
 
 
 COMMANDS = {
     "simulate": Command("wav2uti.prepare:simulate", "make the simulated corpus: HDF5 shards with known tongues"),
-    "prepare": Command("wav2uti.prepare:prepare", "turn recordings into shards, with embeddings"),
+    "prepare": Command("wav2uti.prepare:prepare", "turn recordings into shards, with embeddings", ("out",)),
+    "inspect": Command("wav2uti.video.inspection:inspect", "facts of a shard, and a picture of a recording", ("id",)),
     "fit": Command("wav2uti.trainer:fit", "train a model, from a YAML in configs/"),
     "validate": Command("wav2uti.trainer:validate", "loss of a checkpoint on the validation speakers"),
     "test": Command("wav2uti.trainer:test", "draw the test speakers' clips and score them: metrics.json"),
@@ -59,7 +62,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if chosen in LIGHTNING:
             function(arguments[1:])
         else:
-            _call(function, chosen, arguments[1:])
+            _call(function, chosen, arguments[1:], COMMANDS[chosen].optional)
     except InputError as error:
         print(f"wav2uti {chosen}: {_sentence(error)}", file=sys.stderr)
         return 2
@@ -75,13 +78,35 @@ def _function(command: Command) -> Callable[..., None]:
     return function
 
 
-def _call(function: Callable[..., None], name: str, arguments: list[str]) -> None:
+def _call(function: Callable[..., None], name: str, arguments: list[str], optional: tuple[str, ...]) -> None:
     """Parse the arguments by the function's signature and call it."""
     from jsonargparse import ArgumentParser  # here: 0.1 s that the other commands need not pay
 
     parser = ArgumentParser(prog=f"wav2uti {name}", allow_abbrev=False)
-    parser.add_function_arguments(function, as_positional=True)
-    function(**parser.instantiate_classes(parser.parse_args(arguments)).as_dict())
+    parser.add_function_arguments(function, as_positional=True, skip=set(optional))
+    types = get_type_hints(function)
+    for parameter in optional:
+        parser.add_argument(parameter, nargs="?", type=types[parameter], help=_help(function, parameter))
+    given = [_underscored(argument) for argument in arguments]
+    for place, argument in enumerate(given):
+        is_switch = types.get(argument[2:]) is bool and argument.startswith("--")
+        if is_switch and given[place + 1 : place + 2] not in (["true"], ["false"]):
+            given[place] += "=true"
+    function(**parser.instantiate_classes(parser.parse_args(given)).as_dict())
+
+
+def _help(function: Callable[..., None], parameter: str) -> str:
+    """What the docstring says of a parameter."""
+    lines = inspect.cleandoc(function.__doc__ or "").splitlines()
+    return next((line.split(": ", 1)[1] for line in lines if line.strip().startswith(f"{parameter}: ")), "")
+
+
+def _underscored(argument: str) -> str:
+    """`--dry-run` as `--dry_run`: both are accepted."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
 
 
 def _sentence(error: InputError) -> str:

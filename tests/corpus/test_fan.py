@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy import ndimage
 
 from wav2uti.corpus.fan import FanGeometry, draw_fan
 
@@ -113,3 +115,62 @@ def test_frames_are_drawn_alike_in_every_block():
     assert images.dtype == np.uint8
     assert images.shape == (130, 56, 56)
     np.testing.assert_array_equal(images[[0, 64, 129]], draw_fan(raw[[0, 64, 129]], PATKIT, 56))
+
+
+@pytest.mark.parametrize(("geometry", "lines"), [(PATKIT, (1, 12, 31, 40, 61)), (TAL, (1, 9, 31, 50, 62))])
+def test_a_bright_scanline_is_a_line(geometry, lines):
+    """Written out here from the definition: the line of a scanline, in the square that the fan's box is centred in."""
+    size = 224
+    near = geometry.zero_offset / geometry.pixels_per_mm
+    far = (geometry.zero_offset + geometry.pixels) / geometry.pixels_per_mm
+    half = geometry.angle * (geometry.vectors - 1) / 2
+    pixel = 2 * far * math.sin(half) / size  # mm
+    columns, rows = np.meshgrid(np.arange(size), np.arange(size))
+    right = (columns + 0.5) * pixel - far * math.sin(half)
+    up = (far + near * math.cos(half)) / 2 + (size / 2 - rows - 0.5) * pixel
+    r = np.sqrt(right**2 + up**2)
+    for line in lines:
+        raw = np.zeros((1, geometry.vectors, geometry.pixels), dtype=np.uint8)
+        raw[0, line] = 255
+        image = draw_fan(raw, geometry, size)[0].astype(float)
+        phi = (line - (geometry.vectors - 1) / 2) * geometry.angle
+        beside = right * math.cos(phi) - up * math.sin(phi)  # mm from the line, positive to its right
+        depths = np.arange(near + 3 * pixel, far - 3 * pixel, 2 * pixel)
+        for depth in depths:
+            ring = (np.abs(r - depth) < 1.5 * pixel) & (image > 0)
+            assert abs((beside * image)[ring].sum() / image[ring].sum()) < 0.5 * pixel
+            # Light falls off to nothing at the two neighbouring lines.
+            assert np.abs(beside[ring]).max() < (depth + 1.5 * pixel) * math.sin(geometry.angle) + pixel
+
+
+def fan_outline(mask):
+    """Width over height of a fan's bounding box, and the angle between its straight sides in degrees."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    mask = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    left, right = mask.argmax(axis=1), mask[:, ::-1].argmax(axis=1)
+    corner, height = left.argmin(), len(mask)
+    straight = np.arange(corner + height // 10, height - height // 10)
+    sides = [math.atan(np.polyfit(straight, side[straight], 1)[0]) for side in (left, right)]
+    return mask.shape[1] / height, math.degrees(sum(sides))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_outline_and_content_are_those_of_pyults_drawing(shared, number):
+    """pyult draws a pixel for three samples of depth, to the same scale along both axes, on white."""
+    folder = shared / "param_fixtures/pyult"
+    theirs = np.asarray(Image.open(folder / f"sample_fan_{number:03d}.png"))
+    white, _ = ndimage.label(theirs == 255)
+    outside = np.isin(white, np.setdiff1d(np.concatenate((white[0], white[-1])), 0))
+    size = theirs.shape[1]
+    full = draw_fan(np.full((1, TAL.vectors, TAL.pixels), 255, dtype=np.uint8), TAL, size)[0] > 127
+    aspect, angle = fan_outline(~outside)
+    assert fan_outline(full) == pytest.approx((aspect, angle), rel=0.01)
+    assert angle == pytest.approx(math.degrees(2 * TAL.half_field), rel=0.01)
+
+    # The same raw frame, which pyult shows with its first sample at the bottom.
+    raw = np.asarray(Image.open(folder / f"sample_raw_{number:03d}.png"))[::-1].T
+    ours = draw_fan(np.ascontiguousarray(raw)[None], TAL, size)[0]
+    top = np.flatnonzero(full.any(axis=1))[0]
+    ours, inside = ours[top : top + len(theirs)], ndimage.binary_erosion(~outside, iterations=6)
+    assert np.corrcoef(ours[inside], theirs[inside])[0, 1] > 0.8
+    assert np.corrcoef(ours[:, ::-1][inside], theirs[inside])[0, 1] < 0.4

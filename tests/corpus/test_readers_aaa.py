@@ -2,60 +2,27 @@
 
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
+from raw_ultrasound import write_metadata, write_recording
 
 from wav2uti.clock import samples_at
 from wav2uti.corpus.fan import draw_fan
-from wav2uti.corpus.readers import AAAReader, find_recordings
-from wav2uti.corpus.readers.aaa import read_metadata
-from wav2uti.corpus.readers.splines import CONFIDENT, read_splines
+from wav2uti.corpus.formats.param import read_metadata
+from wav2uti.corpus.formats.splines import CONFIDENT, contour_of, read_splines
+from wav2uti.corpus.given import Given
+from wav2uti.corpus.readers.aaa import AAAReader
+from wav2uti.corpus.readers.tal import TaLReader
+from wav2uti.corpus.readers.ultrasuite import UltraSuiteReader
 from wav2uti.errors import InputError
 
-KEYS = {
-    "NumVectors": "8",
-    "PixPerVector": "16",
-    "ZeroOffset": "4",
-    "BitsPerPixel": "8",
-    "Angle": "0,1",
-    "Kind": "0",
-    "PixelsPerMm": "0,5",
-    "FramesPerSec": "100,000",
-    "TimeInSecsOfFirstFrame": "0,25000",
-}
 
-
-def write_metadata(path, **changes):
-    keys = {**KEYS, **changes}
-    path.write_text("".join(f"{key}={value}\r\n" for key, value in reversed(keys.items()) if value is not None))
-
-
-def write_recording(folder, name="001", frames=100, seconds=2.0, rate=22_050, metadata="{}.param", **changes):
-    """An .ult whose grey is 100 times the time of its frame, and a sine of 440 Hz."""
-    folder.mkdir(parents=True, exist_ok=True)
-    first = float(changes.get("TimeInSecsOfFirstFrame", "0.25"))
-    grey = np.clip(100 * (first + np.arange(frames) / 100), 0, 255)
-    raw = np.broadcast_to(np.rint(grey).astype(np.uint8)[:, None, None], (frames, 8, 16))
-    raw.tofile(folder / f"{name}.ult")
-    write_metadata(folder / metadata.format(name), **changes)
-    soundfile.write(folder / f"{name}.wav", np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate) / 2, rate)
-    return folder / f"{name}.ult"
-
-
-def read_only(source, size=32):
-    (candidate,) = AAAReader().find(source)
-    return candidate.reader.read(candidate, size)
-
-
-def test_decimal_commas_any_order_and_garbage_lines(tmp_path):
-    path = tmp_path / "a.param"
-    write_metadata(path)
-    path.write_bytes(b"\xef\xbb\xbf# exported\r\n\r\nnot a pair\r\n" + path.read_bytes() + b"Comment=a=b\r\n")
-    metadata = read_metadata(path)
-    assert (metadata.geometry.vectors, metadata.geometry.pixels) == (8, 16)
-    assert (metadata.geometry.angle, metadata.rate, metadata.first_time) == (0.1, 100.0, 0.25)
+def read_only(source, size=32, reader=None, given=None):
+    (candidate,) = (reader or AAAReader()).find(source)
+    return candidate.reader.read(replace(candidate, given=given or Given()), size)
 
 
 @pytest.mark.parametrize("offset", [0.25, -0.2])
@@ -72,39 +39,18 @@ def test_picture_and_sound_keep_their_clock(tmp_path, offset):
 
 def test_scale_is_stated_unless_it_is_ultrasuites_nominal_one(tmp_path):
     write_recording(tmp_path / "a")
-    write_recording(tmp_path / "b", PixelsPerMm="10.000")
+    write_recording(tmp_path / "b", metadata="{}.param", PixelsPerMm="10.000")
     true = read_only(tmp_path / "a", 40)
     # R = 20 samples / 0.5 per mm = 40 mm, half field 0.35 rad: the width 2 R sin(0.35) is less than the height.
     assert true.mm_per_pixel == pytest.approx(max(80 * math.sin(0.35), 40 - 8 * math.cos(0.35)) / 40)
-    nominal = read_only(tmp_path / "b", 40)
+    nominal = read_only(tmp_path / "b", 40, UltraSuiteReader())
     assert nominal.mm_per_pixel is None
     np.testing.assert_array_equal(nominal.frames, true.frames)  # the fan's shape needs no millimetres
 
 
-def test_one_file_names_its_recording(tmp_path):
-    ult = write_recording(tmp_path)
-    write_recording(tmp_path, name="002")
-    assert [c.id for c in find_recordings(ult)] == ["001"]
-    assert [c.id for c in find_recordings(ult.with_suffix(".param"))] == ["001"]
-    (candidate,) = find_recordings(ult.with_suffix(".param"))
-    assert candidate.reader.read(candidate, 16).source == "001.ult"
-
-
-def test_ids_are_unique_and_hidden_files_are_passed_over(tmp_path):
-    for folder in ("01M", "02F/BL1"):
-        write_recording(tmp_path / folder, name="001")
-    write_recording(tmp_path / "01M", name="002")
-    write_recording(tmp_path / "01M", name="._002")
-    write_recording(tmp_path / ".trash", name="009")
-    candidates = find_recordings(tmp_path)
-    assert [c.id for c in candidates] == ["002", "01M__001", "02F__BL1__001"]
-    assert [c.reader.read(c, 16).speaker for c in candidates] == ["01M", "01M", "02F"]
-    assert candidates[1].reader.read(candidates[1], 16).id == "01M__001"
-
-
 def test_files_in_capitals_and_track0(tmp_path):
     write_recording(tmp_path)
-    for old, new in (("001.ult", "001.ULT"), ("001.param", "001.PARAM"), ("001.wav", "001_Track0.wav")):
+    for old, new in (("001.ult", "001.ULT"), ("001US.txt", "001US.TXT"), ("001.wav", "001_Track0.wav")):
         (tmp_path / old).rename(tmp_path / new)
     assert len(read_only(tmp_path).frames) == 60
 
@@ -122,7 +68,7 @@ def test_every_mistake_is_one_sentence(tmp_path):
         with pytest.raises(InputError) as caught:
             read_only(tmp_path / folder)
         message = str(caught.value)
-        assert str(tmp_path / folder) in message
+        assert "001" in message
         assert message.endswith(".")
         assert "\n" not in message
         return message
@@ -134,42 +80,74 @@ def test_every_mistake_is_one_sentence(tmp_path):
     assert "empty" in sentence("empty")
     write_recording(tmp_path / "key", FramesPerSec=None, Angle=None)
     assert "does not state Angle, FramesPerSec" in sentence("key")
-    write_recording(tmp_path / "bits", BitsPerPixel="16")
-    assert "only 8 bits" in sentence("bits")
-    write_recording(tmp_path / "value", FramesPerSec="fast")
-    assert "FramesPerSec=fast" in sentence("value")
-    write_recording(tmp_path / "rate", FramesPerSec="0")
-    assert "FramesPerSec=0" in sentence("rate")
-    write_recording(tmp_path / "degrees", Angle="2.2")
-    assert "radians" in sentence("degrees")
     write_recording(tmp_path / "late", TimeInSecsOfFirstFrame="2.5")
     assert "do not overlap" in sentence("late")
     ult = write_recording(tmp_path / "no_wav")
     ult.with_suffix(".wav").unlink()
     assert "001_Track0.wav" in sentence("no_wav")
-    ult = write_recording(tmp_path / "no_param")
-    ult.with_suffix(".param").unlink()
-    assert "neither 001.param nor 001US.txt" in sentence("no_param")
-    write_recording(tmp_path / "no_ult", metadata="{}US.txt").unlink()
+    ult = write_recording(tmp_path / "no_metadata")
+    ult.with_name("001US.txt").unlink()
+    assert "neither 001.param nor 001US.txt" in sentence("no_metadata")
+    write_recording(tmp_path / "no_ult").unlink()
     assert "no 001.ult" in sentence("no_ult")
     ult = write_recording(tmp_path / "nan")
     soundfile.write(ult.with_suffix(".wav"), np.full(22_050, np.nan, dtype=np.float32), 22_050, subtype="FLOAT")
     assert "NaN" in sentence("nan")
     ult = write_recording(tmp_path / "splines")
-    ult.with_name("001_splines.csv").write_text("head\nP1\t1/1/2015\t0.25\ta\t42\t1.0\n")
-    assert "001_splines.csv" in sentence("splines")
+    for count in (42, 0, -1, 10**30):
+        ult.with_name("001_splines.csv").write_text(f"head\nP1\t1/1/2015\t0.25\ta\t{count}\t1.0\n")
+        assert "001_splines.csv" in sentence("splines")
+    ult = write_recording(tmp_path / "textgrid")
+    ult.with_suffix(".TextGrid").write_text("nothing")
+    assert "001.TextGrid" in sentence("textgrid")
 
 
-def test_garbage_metadata_is_a_sentence(tmp_path):
-    path = tmp_path / "a.param"
-    path.write_bytes(bytes(range(256)) * 4)
-    with pytest.raises(InputError, match="does not state NumVectors"):
-        read_metadata(path)
+def test_a_file_that_shrinks_is_a_sentence(tmp_path):
+    ult = write_recording(tmp_path)
+    (candidate,) = AAAReader().find(tmp_path)
+    raw = AAAReader().open(candidate, 16)
+    ult.write_bytes(ult.read_bytes()[:-5])
+    with pytest.raises(InputError, match="became shorter"):
+        list(raw.picture.blocks())
 
 
-def test_no_such_source(tmp_path):
-    with pytest.raises(InputError, match="no file or folder"):
-        find_recordings(tmp_path / "nowhere")
+def test_what_the_user_says_goes_first(tmp_path):
+    ult = write_recording(tmp_path)
+    ult.with_suffix(".txt").write_text("status\n1/2/2019 12:35:56 PM\n07F, \n")
+    given = Given(speaker="anna", task="word", text="stratus", language="en", split="val", offset=0.1)
+    plain, recording = read_only(tmp_path), read_only(tmp_path, given=given)
+    assert (plain.speaker, plain.task, plain.text, plain.language, plain.split) == ("07F", "other", "status", "", "")
+    found = (recording.speaker, recording.task, recording.text, recording.language, recording.split)
+    assert found == ("anna", "word", "stratus", "en", "val")
+    # The first frame now stands a tenth of a second later in the sound, and the picture is the same.
+    np.testing.assert_array_equal(recording.frames, plain.frames)
+    later = slice(200, len(plain.audio) - 1600)
+    np.testing.assert_allclose(recording.audio[later], plain.audio[1600:][later], atol=0.04)
+
+
+def test_layouts_share_a_mixed_folder_out(tmp_path):
+    write_recording(tmp_path / "a", "us")
+    write_recording(tmp_path / "a", "bare").with_name("bareUS.txt").unlink()
+    write_recording(tmp_path / "a", "plain", metadata="{}.param")
+    write_recording(tmp_path / "a", "both", metadata="{}.param")
+    write_metadata(tmp_path / "a" / "bothUS.txt")
+    write_recording(tmp_path / "a", "only", metadata="{}.param").unlink()
+    write_recording(tmp_path / "b", "synced", metadata="{}.param").with_suffix(".sync").write_bytes(b"")
+    write_recording(tmp_path / "b", "beside", metadata="{}.param")
+    write_recording(tmp_path / "b", "exported")
+    write_recording(tmp_path / "b", "._copy")
+    readers = AAAReader(), UltraSuiteReader(), TaLReader()
+    assert [[c.id for c in reader.find(tmp_path)] for reader in readers] == [
+        ["bare", "us", "exported"],
+        ["both", "only", "plain"],
+        ["beside", "synced"],
+    ]
+    # One file finds what the folder finds, whichever file of the recording it is.
+    for reader in readers:
+        for candidate in reader.find(tmp_path):
+            for role in {"ultrasound", "metadata"} & candidate.files.keys():
+                found = [(r.name, c.id, c.files) for r in readers for c in r.find(candidate.files[role])]
+                assert found == [(reader.name, candidate.id, candidate.files)]
 
 
 def write_splines(path, times, radius, angle, confidence):
@@ -187,11 +165,27 @@ def test_contour_only_where_splines_cover_every_frame(tmp_path):
     write_splines(ult.with_name("001_splines.csv"), times, *points)
     contour = read_only(tmp_path).contour
     assert contour.shape == (60, 3, 2)  # the fourth point is not confident
-    geometry = read_metadata(ult.with_suffix(".param")).geometry
+    geometry = read_metadata(ult.with_name("001US.txt")).geometry
     x, y = geometry.to_pixels([22.0, 21, 20], [-0.1, 0.1, 0.3], 32)  # from left to right
     np.testing.assert_allclose(contour[30], np.stack([x, y], axis=1), atol=1e-3)
+    # Splines belong to the frames: they move with them.
+    np.testing.assert_allclose(read_only(tmp_path, given=Given(offset=0.1)).contour, contour, atol=1e-3)
     write_splines(ult.with_name("001_splines.csv"), times[:50], *points)
     assert read_only(tmp_path).contour is None
+
+
+def test_a_hole_in_the_splines_leaves_no_contour(tmp_path):
+    geometry = read_metadata(write_recording(tmp_path).with_name("001US.txt")).geometry
+    path, points = tmp_path / "001_splines.csv", ([20.0, 21, 22], [0.3, 0.1, -0.1], [100, 90, 80])
+    at = np.arange(10) / 60
+    for times, covered in (
+        (np.arange(20) / 100, True),
+        ([0.0, 0.08, 0.12, 0.16], False),  # 0.0333 is more than 0.02 from both neighbours
+        ([0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14], True),
+        ([0.03, 0.05, 0.07, 0.09, 0.11, 0.13], False),  # the first frame
+    ):
+        write_splines(path, times, *points)
+        assert (contour_of(read_splines(path), at, 0.02, geometry, 32) is not None) == covered
 
 
 def test_file009_is_cut_where_its_wav_ends(shared):
@@ -250,23 +244,6 @@ def test_orientation_of_the_fan(shared):
     assert brightness(1) >= 2 * brightness(-1)
     assert brightness(1) == pytest.approx(40, abs=3)  # formats.md: 42 and more, 19 to 20 mirrored
     assert brightness(-1) == pytest.approx(19.5, abs=1.5)
-
-
-def test_real_metadata_of_five_corpora(shared):
-    paths = [*(shared / "param_fixtures").rglob("*.param"), *(shared / "param_fixtures").rglob("*US.txt")]
-    found = {path.name: read_metadata(path) for path in paths}
-    assert len(found) == 7
-    nominal = {name for name, metadata in found.items() if not metadata.true_scale}
-    assert nominal == {"sample.param", "07F-028A.param"}  # the two of UltraSuite
-    depth = {n: m.geometry.pixels / m.geometry.pixels_per_mm for n, m in found.items() if n not in nominal}
-    assert depth.pop("P1_01US.txt") == pytest.approx(20)  # a larynx
-    assert all(69 < mm < 81 for mm in depth.values())
-
-
-def test_tal_without_its_ult_is_reported(shared):
-    for candidate in find_recordings(shared / "tal_without_ult"):
-        with pytest.raises(InputError, match=r"has no \d+_aud.ult"):
-            candidate.reader.read(candidate, 56)
 
 
 def test_reading_writes_nothing(shared, tmp_path):

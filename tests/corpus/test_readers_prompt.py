@@ -2,7 +2,7 @@
 
 import pytest
 
-from wav2uti.corpus.readers.prompt import Prompt, decode, read_prompt, speaker_of, task_of
+from wav2uti.corpus.formats.prompt import Prompt, decode, read_prompt, speaker_of, task_of
 
 
 def test_prompt_files(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from tiny_corpus import FrameCounter, make_full_recording, make_recording, write_corpus
 
 from wav2uti.corpus.recording import Recording
-from wav2uti.corpus.shard_writer import ShardWriter
+from wav2uti.corpus.shard_writer import ShardWriter, describe_encoders
 from wav2uti.corpus.shards import Shard, find_shards
 from wav2uti.errors import InputError
 from wav2uti.speech.embed import Embeddings, embed
@@ -200,7 +200,7 @@ def test_recording_that_cannot_be_stored_leaves_nothing_of_itself(tmp_path: Path
     good, bad = make_recording("good"), make_recording("bad")
     nan = Embeddings(acoustic={"frame-counter": np.full((40, 3), np.nan, np.float32)}, text={})
     short = Embeddings(acoustic={"frame-counter": np.zeros((39, 3), np.float32)}, text={})
-    with ShardWriter(tmp_path / "a.h5", [FrameCounter()]) as writer:
+    with ShardWriter(tmp_path / "a.h5", describe_encoders([FrameCounter()], [])) as writer:
         writer.add(good, embed(good.audio, 40, "", [FrameCounter()], []))
         with pytest.raises(InputError, match=r"'bad'.*'frame-counter' gave NaN"):
             writer.add(bad, nan)

@@ -82,7 +82,7 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
 def test_reading_in_blocks_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "long.wav"
     soundfile.write(path, sine(16000), 16000, subtype="FLOAT")
-    monkeypatch.setattr(audio, "_BLOCK", 999)
+    monkeypatch.setattr(audio, "BLOCK", 999)
     np.testing.assert_array_equal(read_audio(path)[0], sine(16000))
 
 

@@ -38,7 +38,9 @@ class Recording:
         simulated: True where no person was recorded; carried to every file and picture made from it.
         mm_per_pixel: size of a pixel, stated only where the corpus states it reliably.
         contour: float32, shape (T, K, 2), points (x, y) of the tongue surface in pixels (column, row), or None.
-        phones: phones with their times, in order; may be empty.
+        split: "train", "val" or "test" where the corpus says so, or empty.
+        words: words with their times, in order; may be empty.
+        phones: the same for phones.
         reference: uint8, shape (H, W), a frame of the same speaker from outside this utterance, or None.
     """
 
@@ -53,6 +55,8 @@ class Recording:
     simulated: bool = False
     mm_per_pixel: float | None = None
     contour: NDArray[np.float32] | None = None
+    split: str = ""
+    words: tuple[Interval, ...] = ()
     phones: tuple[Interval, ...] = ()
     reference: NDArray[np.uint8] | None = None
 

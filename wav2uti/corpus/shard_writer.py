@@ -1,55 +1,80 @@
 """Writing shards: one file whole or not at all. The layout is described in `shards.py`."""
 
+import errno
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from wav2uti import __version__
-from wav2uti.corpus.recording import Recording
+from wav2uti.corpus.recording import Interval, Recording
 from wav2uti.corpus.shards import AUDIO_SCALE, CHUNK_FRAMES, SCHEMA, VERSION
-from wav2uti.errors import InputError
+from wav2uti.errors import InputError, OutOfSpace
 
 if TYPE_CHECKING:  # the encoders bring torch, which writing does not need
     from wav2uti.speech.acoustic import AcousticEncoder
     from wav2uti.speech.embed import Embeddings
     from wav2uti.speech.textual import TextEncoder
 
-MAX_BYTES = 256 * 2**20  # a shard is closed above it: small enough to be made in memory, and to lose
+MAX_BYTES = 2**30  # a shard is closed above it
+_COPIED = 64 * CHUNK_FRAMES  # rows copied at a time: memory does not grow with a recording
+
+
+@dataclass(frozen=True)
+class FileArray:
+    """A numeric array in a plain file in C order, read in slices along its first axis."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> NDArray[Any]:
+        start, stop, _ = part.indices(len(self))
+        row = int(np.prod(self.shape[1:], dtype=np.int64))
+        count = max(stop - start, 0) * row
+        values = np.fromfile(self.path, self.dtype, count, offset=start * row * self.dtype.itemsize)
+        return values.reshape(-1, *self.shape[1:])
 
 
 class ShardWriter:
     """Writes one shard, as a context manager.
 
-    The HDF5 file is made in memory and written as `.NAME.part`, then renamed, when the block ends: on a full disk the
-    HDF5 library itself leaves broken files and ends the process. Where the block ends by an exception, the recordings
-    that are whole are kept; without any, no file is written.
+    The HDF5 file is written as `.NAME.part` and renamed when the block ends. Where the block ends by an exception, the
+    recordings that are whole are kept; without any, no file is written. The space for a recording is taken from the
+    disk before HDF5 writes it: on a full disk the HDF5 library itself would leave a broken file and end the process.
 
     Args:
         path: file to write, replaced where it exists.
-        acoustic: encoders whose embeddings each recording brings.
-        text: the same for text.
+        encoders: whose embeddings each recording brings, as `describe_encoders` gives them.
         settings: command and options, plain JSON, by which a later run recognizes its own work.
     """
 
     def __init__(
-        self,
-        path: Path,
-        acoustic: Sequence["AcousticEncoder"] = (),
-        text: Sequence["TextEncoder"] = (),
-        settings: Mapping[str, Any] | None = None,
+        self, path: Path, encoders: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
     ) -> None:
         self.path = path
         self.part = path.with_name(f".{path.name}.part")
-        self.encoders = describe_encoders(acoustic, text)
+        self.encoders = dict(encoders or describe_encoders([], []))
         self.settings = dict(settings or {})
         self.recordings = 0
         self.bytes = 0
+        self._reserved = 0
         self._simulated = False
         self._file: Any = None
 
@@ -57,19 +82,24 @@ class ShardWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.part.touch()  # a folder that cannot be written is told before any work is done
+            self._reserve(2**20)
         except OSError as error:
+            with suppress(OSError):
+                self.part.unlink()
             raise self._cannot_write(error) from error
-        # HDF5 1.10's layout: the first whose metadata carries checksums too.
-        memory = {"driver": "core", "backing_store": False, "block_size": 16 * 2**20}
-        self._file = h5py.File(self.part, "w", libver=("v110", "v110"), **memory)
-        self._file.attrs.update(
-            schema=SCHEMA,
-            version=VERSION,
-            created_by=f"wav2uti {__version__}",
-            encoders=json.dumps(self.encoders),
-            settings=json.dumps(self.settings),
-        )
-        self._file.create_group("recordings")
+        # HDF5 1.10's layout: the first whose metadata carries checksums too. Recordings are added to an empty file of
+        # it by "r+", since "w" gives reserved space back.
+        with h5py.File(self.part, "w", libver=("v110", "v110")) as file:
+            file.attrs.update(
+                schema=SCHEMA,
+                version=VERSION,
+                created_by=f"wav2uti {__version__}",
+                encoders=json.dumps(self.encoders),
+                settings=json.dumps(self.settings),
+            )
+            file.create_group("recordings")
+        self._reserved = 0
+        self._file = h5py.File(self.part, "r+", libver=("v110", "v110"))
         return self
 
     def __exit__(
@@ -78,13 +108,15 @@ class ShardWriter:
         try:
             if self.recordings:
                 self._file.attrs["simulated"] = self._simulated
-                self._file.flush()
-                self.part.write_bytes(self._file.id.get_file_image())
+            self._file.flush()
+            size = self._file.id.get_filesize()
+            self._file.close()
+            if self.recordings:
+                os.truncate(self.part, size)  # HDF5 knows nothing of the space reserved beyond it
                 self.part.replace(self.path)
         except OSError as failure:
             raise self._cannot_write(failure) from failure
         finally:
-            self._file.close()
             self.part.unlink(missing_ok=True)
 
     def add(self, recording: Recording, embeddings: "Embeddings") -> None:
@@ -92,31 +124,73 @@ class ShardWriter:
 
         Raises InputError where the id is taken or embeddings do not fit.
         """
-        if recording.id in self._file["recordings"]:
-            raise InputError(
-                f"Recording {recording.id!r} ({recording.source}) is in {self.path.name} already; give it another name."
-            )
-        arrays = embedding_arrays(recording, embeddings, self.encoders)
-        arrays["frames"] = recording.frames
-        arrays["audio"] = _to_int16(recording.audio)
+        arrays: dict[str, NDArray[Any] | FileArray] = {"frames": recording.frames, "audio": to_int16(recording.audio)}
         if recording.contour is not None:
             arrays["contour"] = recording.contour
         if recording.reference is not None:
             arrays["reference"] = recording.reference
-        group = self._file["recordings"].create_group(recording.id)
+        arrays.update(embedding_arrays(recording, embeddings, self.encoders))
+        self.add_arrays(recording.id, attributes_of(recording), arrays)
+
+    def add_arrays(
+        self, id: str, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any] | FileArray]
+    ) -> None:
+        """Store a recording that is given as the attributes and datasets of its group.
+
+        Raises InputError where the id is taken, OutOfSpace where the disk is full.
+        """
+        if id in self._file["recordings"]:
+            raise InputError(
+                f"Recording {id!r} ({attributes['source']}) is in {self.path.name} already; give it another name."
+            )
+        size = sum(array.nbytes for array in arrays.values())
         try:
-            _describe(group, recording)
+            # Checksums and indices of chunks take 28 bytes a chunk, names and attributes some kilobytes.
+            self._reserve(size + size // 50 + sum(len(str(value)) for value in attributes.values()) + 2**17)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        group = self._file["recordings"].create_group(id)
+        try:
+            group.attrs.update(attributes)
             for name, array in arrays.items():
                 _write(group, name, array)
         except BaseException:  # Ctrl-C too
-            del self._file["recordings"][recording.id]
+            del self._file["recordings"][id]
             raise
         self.recordings += 1
-        self.bytes += sum(array.nbytes for array in arrays.values())
-        self._simulated |= recording.simulated
+        self.bytes += size
+        self._simulated |= bool(attributes["simulated"])
 
-    def _cannot_write(self, error: OSError) -> InputError:
-        return InputError(f"{self.path} cannot be written ({error.strerror}); free space or choose another folder.")
+    def copy(self, shard: Path, id: str) -> None:
+        """Store a recording of another shard as it is, its checksums with it."""
+        with h5py.File(shard, "r") as other:
+            group = other["recordings"][id]
+            size: list[int] = []
+            group.visititems(lambda _, item: size.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
+            try:
+                self._reserve(sum(size) + sum(size) // 50 + 2**17)
+            except OSError as error:
+                raise self._cannot_write(error) from error
+            group.copy(group, self._file["recordings"], name=id)
+            self.recordings += 1
+            self.bytes += sum(size)
+            self._simulated |= bool(group.attrs["simulated"])
+
+    def _reserve(self, size: int) -> None:
+        """Take so much more space from the disk, or raise OSError."""
+        first = self._reserved
+        self._reserved += size
+        with self.part.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), first, size)
+            except AttributeError:  # macOS has no such call
+                return
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    raise
+
+    def _cannot_write(self, error: OSError) -> OutOfSpace:
+        return OutOfSpace(f"{self.path} cannot be written ({error.strerror}); free space or choose another folder.")
 
 
 def write_shards(
@@ -133,10 +207,10 @@ def write_shards(
     the recordings made before it as a whole shard. Returns the files written.
     """
     written: list[Path] = []
-    remaining = iter(items)
+    paths, remaining = shard_paths(out), iter(items)
     first = next(remaining, None)
     while first is not None:
-        with ShardWriter(_next_path(out), acoustic, text, settings) as writer:
+        with ShardWriter(next(paths), describe_encoders(acoustic, text), settings) as writer:
             item: tuple[Recording, Embeddings] | None = first
             while item is not None:
                 writer.add(*item)
@@ -144,6 +218,12 @@ def write_shards(
         written.append(writer.path)
         first = next(remaining, None)
     return written
+
+
+def shard_paths(out: Path) -> Iterator[Path]:
+    """Names for new shards of a folder, after those that are there."""
+    numbers = [int(p.stem.removeprefix("shard-")) for p in out.glob("shard-*.h5") if p.stem[6:].isdecimal()]
+    return (out / f"shard-{number:05d}.h5" for number in count(max(numbers, default=-1) + 1))
 
 
 def describe_encoders(acoustic: Sequence["AcousticEncoder"], text: Sequence["TextEncoder"]) -> dict[str, Any]:
@@ -156,62 +236,84 @@ def describe_encoders(acoustic: Sequence["AcousticEncoder"], text: Sequence["Tex
 
 def embedding_arrays(
     recording: Recording, embeddings: "Embeddings", encoders: Mapping[str, Any]
-) -> dict[str, NDArray[Any]]:
-    """Embeddings as they are stored (float16), by their place in the recording's group.
-
-    Raises InputError where a shape is wrong or a number is beyond float16.
-    """
-    arrays: dict[str, NDArray[Any]] = {}
-    for kind, given in (("acoustic", embeddings.acoustic), ("text", embeddings.text)):
-        for name, about in encoders[kind].items():
-            array = given[name]
-            expected = (len(recording.frames) if kind == "acoustic" else len(array), about["width"])
-            if array.shape != expected:
-                raise InputError(
-                    f"Recording {recording.id!r} ({recording.source}): the {kind} encoder {name!r} gave shape "
-                    f"{array.shape}, not {expected}; correct the encoder."
-                )
-            with np.errstate(over="ignore"):
-                half = array.astype(np.float16)
-            if not np.isfinite(half).all():
-                raise InputError(
-                    f"Recording {recording.id!r} ({recording.source}): the {kind} encoder {name!r} gave NaN or numbers "
-                    "beyond 65504, which a shard cannot hold; check the recording or use another encoder."
-                )
-            arrays[f"{kind}/{name}"] = half
-    return arrays
+) -> dict[str, NDArray[np.float16]]:
+    """Embeddings as they are stored, by their place in the recording's group. Raises InputError as `to_half`."""
+    frames = len(recording.frames)
+    acoustic = {
+        f"acoustic/{name}": to_half(embeddings.acoustic[name], name, (frames, about["width"]), recording.id)
+        for name, about in encoders["acoustic"].items()
+    }
+    text = {
+        f"text/{name}": to_half(embeddings.text[name], name, (len(embeddings.text[name]), about["width"]), recording.id)
+        for name, about in encoders["text"].items()
+    }
+    return acoustic | text
 
 
-def _next_path(out: Path) -> Path:
-    numbers = [int(p.stem.removeprefix("shard-")) for p in out.glob("shard-*.h5") if p.stem[6:].isdecimal()]
-    return out / f"shard-{max(numbers, default=-1) + 1:05d}.h5"
+def to_half(values: NDArray[np.float32], encoder: str, expected: tuple[int, ...], id: str) -> NDArray[np.float16]:
+    """Embeddings as float16. Raises InputError where the shape is wrong or a number is beyond float16."""
+    if values.shape != expected:
+        raise InputError(
+            f"Recording {id!r}: the encoder {encoder!r} gave shape {values.shape}, not {expected}; correct the encoder."
+        )
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise InputError(
+            f"Recording {id!r}: the encoder {encoder!r} gave NaN or numbers beyond 65504, which a shard cannot hold; "
+            "check the recording or use another encoder."
+        )
+    return half
 
 
-def _to_int16(audio: NDArray[np.float32]) -> NDArray[np.int16]:
+def to_int16(audio: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Sound as it is stored; full scale never wraps."""
     scaled = np.round(audio.astype(np.float64) * AUDIO_SCALE)
     return np.clip(scaled, -AUDIO_SCALE, AUDIO_SCALE - 1).astype(np.int16)
 
 
-def _describe(group: Any, recording: Recording) -> None:
-    group.attrs.update(
-        speaker=recording.speaker,
-        task=recording.task,
-        text=recording.text,
-        language=recording.language,
-        source=recording.source,
-        simulated=recording.simulated,
-        phones=json.dumps([(phone.label, phone.start, phone.end) for phone in recording.phones]),
-    )
-    if recording.mm_per_pixel is not None:
-        group.attrs["mm_per_pixel"] = recording.mm_per_pixel
+def attributes_of(
+    about: Any, words: Sequence[Interval] | None = None, phones: Sequence[Interval] | None = None
+) -> dict[str, Any]:
+    """Attributes of the group of a recording.
+
+    Args:
+        about: a `Recording`, or a `RawRecording` with
+        words, phones: on the recording's own clock.
+    """
+    attributes = {
+        "speaker": about.speaker,
+        "task": about.task,
+        "text": about.text,
+        "language": about.language,
+        "source": about.source,
+        "simulated": about.simulated,
+        "split": about.split,
+        "words": json.dumps(_plain(about.words if words is None else words)),
+        "phones": json.dumps(_plain(about.phones if phones is None else phones)),
+    }
+    return attributes if about.mm_per_pixel is None else attributes | {"mm_per_pixel": about.mm_per_pixel}
 
 
-def _write(group: Any, name: str, array: NDArray[Any]) -> None:
+def _plain(intervals: Sequence[Interval]) -> list[tuple[str, float, float]]:
+    return [(interval.label, interval.start, interval.end) for interval in intervals]
+
+
+def _write(group: Any, name: str, array: NDArray[Any] | FileArray) -> None:
     """Store an array with its checksum, which HDF5 keeps for chunks only: an empty array has neither."""
-    if array.size == 0:
-        group.create_dataset(name, data=array)
+    if array.nbytes == 0:
+        group.create_dataset(name, shape=array.shape, dtype=array.dtype)
         return
     # What clips are cut from is chunked by clip; the rest is read whole.
     by_clip = name == "frames" or name.startswith("acoustic/")
-    chunks = (min(len(array), CHUNK_FRAMES), *array.shape[1:]) if by_clip else array.shape
-    group.create_dataset(name, data=array, chunks=chunks, fletcher32=True)
+    rows = min(len(array), CHUNK_FRAMES) if by_clip else min(len(array), _rows_of(2**24, array.shape, array.dtype))
+    chunks = (rows, *array.shape[1:])
+    dataset = group.create_dataset(name, shape=array.shape, dtype=array.dtype, chunks=chunks, fletcher32=True)
+    step = max(_COPIED // rows, 1) * rows
+    for start in range(0, len(array), step):
+        dataset[start : start + step] = array[start : start + step]
+
+
+def _rows_of(size: int, shape: tuple[int, ...], dtype: DTypeLike) -> int:
+    """Rows of an array that fill a chunk of `size` bytes."""
+    return max(size // max(int(np.prod(shape[1:], dtype=np.int64)) * np.dtype(dtype).itemsize, 1), 1)

@@ -2,8 +2,9 @@
 
     /                       attributes: schema "wav2uti-shard", version 1, created_by, simulated,
                             encoders (JSON: kind -> name -> {"spec", "width"}), settings (JSON, of the command)
-    /recordings/<id>        attributes: speaker, task, text, language, source, simulated, phones (JSON),
-                            mm_per_pixel (only where it is known)
+    /recordings/<id>        attributes: speaker, task, text, language, source, simulated, phones (JSON);
+                            where they are known: mm_per_pixel, split, words (JSON), quality (JSON: figures and
+                            warnings of the checks), origin (JSON: layout, options and files it was read from)
         frames              uint8 (T, H, W), in chunks of 16 frames, not compressed: a random clip costs two chunks
         audio               int16 (N,), 16 kHz
         acoustic/<encoder>  float16 (T, D_a), at the frame times, in chunks of 16 frames
@@ -50,7 +51,7 @@ class RecordingInfo:
         frames: number of frames at 60 a second.
         size: (H, W) in pixels.
         has_reference: a reference frame of the speaker is stored with it.
-        speaker, task, text, language, source, simulated, mm_per_pixel: as in `Recording`.
+        speaker, task, text, language, source, simulated, split, mm_per_pixel: as in `Recording`.
     """
 
     id: str
@@ -65,6 +66,7 @@ class RecordingInfo:
     source: str
     simulated: bool
     mm_per_pixel: float | None
+    split: str = ""
 
 
 class Shard:
@@ -129,6 +131,7 @@ class Shard:
                 source=str(attributes["source"]),
                 simulated=bool(attributes["simulated"]),
                 mm_per_pixel=None if scale is None else float(scale),
+                split=str(attributes.get("split", "")),
             )
 
     def frames(self, id: str, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
@@ -155,11 +158,25 @@ class Shard:
         """Tongue contour, float32 (T, K, 2) in pixels (column, row), or None."""
         return np.asarray(self._read(id, "contour"), np.float32) if self._has(id, "contour") else None
 
+    def words(self, id: str) -> tuple[Interval, ...]:
+        """Words with their times in s from frame 0; empty where none are known."""
+        return self._intervals(id, "words")
+
+    def phones(self, id: str) -> tuple[Interval, ...]:
+        """The same for phones."""
+        return self._intervals(id, "phones")
+
+    def quality(self, id: str) -> dict[str, Any]:
+        """Figures of the quality checks, and "warnings", a list of sentences; empty where none were made."""
+        return dict(self._attribute(id, "quality"))
+
+    def origin(self, id: str) -> dict[str, Any]:
+        """Layout, options and files (role -> name, bytes, digest) that the recording was read from; may be empty."""
+        return dict(self._attribute(id, "origin"))
+
     def recording(self, id: str) -> Recording:
         """The whole recording, as it was given to the writer (the sound rounded to 16 bit)."""
         info = self.info(id)
-        with self._reading(f"recording {id!r}"):
-            phones = json.loads(self._group(id).attrs["phones"])
         return Recording(
             id=id,
             frames=self.frames(id),
@@ -172,9 +189,20 @@ class Shard:
             simulated=info.simulated,
             mm_per_pixel=info.mm_per_pixel,
             contour=self.contour(id),
-            phones=tuple(Interval(label, start, end) for label, start, end in phones),
+            split=info.split,
+            words=self.words(id),
+            phones=self.phones(id),
             reference=self.reference(id),
         )
+
+    def _intervals(self, id: str, name: str) -> tuple[Interval, ...]:
+        return tuple(Interval(label, start, end) for label, start, end in self._attribute(id, name))
+
+    def _attribute(self, id: str, name: str) -> Any:
+        """A JSON attribute of a recording; an empty list where it has none."""
+        with self._reading(f"recording {id!r}, {name}"):
+            text = self._group(id).attrs.get(name)
+            return [] if text is None else json.loads(text)
 
     def _read(self, id: str, field: str, start: int = 0, stop: int | None = None) -> Any:
         with self._reading(f"recording {id!r}, {field}"):

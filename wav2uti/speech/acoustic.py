@@ -4,18 +4,26 @@ Frame k stands k / 60 s after the first sample, the instant that its picture sho
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from functools import cache, cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wav2uti.clock import FPS, SAMPLE_RATE, samples_at
 from wav2uti.errors import InputError
-from wav2uti.speech.hub import load_pretrained, model_name
+from wav2uti.speech.hub import WithoutWeights, load_pretrained, model_name
 
 
-class AcousticEncoder(ABC):
+class Samples(Protocol):
+    """Sound at 16 kHz that is read in slices: an array, or a file that is never held whole."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]: ...
+
+
+class AcousticEncoder(WithoutWeights, ABC):
     """Speech to one vector per video frame.
 
     Attributes:
@@ -46,6 +54,13 @@ class AcousticEncoder(ABC):
             float32 (T, width).
         """
 
+    def encode_blocks(self, audio: Samples, frames: int) -> Iterator[NDArray[np.float32]]:
+        """The same as `encode`, in blocks float32 (n, width) of consecutive frames.
+
+        An encoder that needs only a stretch of the sound at a time reads no more than that.
+        """
+        yield self.encode(audio[0 : len(audio)], frames)
+
     @abstractmethod
     def spec(self) -> dict[str, Any]:
         """Class and arguments as plain JSON, from which `build_acoustic` makes the same encoder."""
@@ -74,7 +89,7 @@ class LogMel(AcousticEncoder):
 
     _WINDOW = 400  # 25 ms
     _FFT = 1024  # bins of 15.6 Hz: with fewer, the lowest of 80 bands would hold none
-    _BLOCK = 4096  # frames transformed at a time: the memory needed does not grow with the recording
+    _BLOCK = 1024  # frames transformed at a time: the memory needed does not grow with the recording
 
     def __init__(self, bands: int = 80) -> None:
         if not 1 <= bands <= 128:
@@ -93,33 +108,43 @@ class LogMel(AcousticEncoder):
         return {"class": "LogMel", "args": {"bands": self.bands}}
 
     def encode(self, audio: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+        blocks = list(self.encode_blocks(audio, frames))
+        return np.concatenate(blocks) if blocks else np.zeros((0, self.bands), dtype=np.float32)
+
+    def encode_blocks(self, audio: Samples, frames: int) -> Iterator[NDArray[np.float32]]:
         starts = np.rint(frame_places(frames) - (self._WINDOW - 1) / 2).astype(np.int64)
-        margin = self._WINDOW  # silence on both sides, so that the first and the last window are whole
-        padded = np.zeros(max(samples_at(frames), len(audio)) + 2 * margin, dtype=np.float32)
-        padded[margin : margin + len(audio)] = audio * (self.LEVEL / speech_level(audio))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, self._WINDOW)
         hann = np.hanning(self._WINDOW + 1)[:-1].astype(np.float32)  # periodic
         hann /= np.sqrt(np.sum(hann**2))  # white noise of variance v then has v in every bin
+        hann *= self.LEVEL / speech_level(audio)
         filters = mel_filters(self.bands, self._FFT // 2 + 1)
-        features = np.empty((frames, self.bands), dtype=np.float32)
-        for start in range(0, frames, self._BLOCK):
-            chosen = starts[start : start + self._BLOCK] + margin
-            spectrum = np.fft.rfft(windows[chosen] * hann, self._FFT)
+        for first in range(0, frames, self._BLOCK):
+            chosen = starts[first : first + self._BLOCK]
+            # Silence on both sides makes the first and the last window whole.
+            piece = np.zeros(chosen[-1] - chosen[0] + self._WINDOW, dtype=np.float32)
+            lead = max(-int(chosen[0]), 0)
+            sound = audio[chosen[0] + lead : max(chosen[-1] + self._WINDOW, 0)]
+            piece[lead : lead + len(sound)] = sound
+            windows = np.lib.stride_tricks.sliding_window_view(piece, self._WINDOW)[chosen - chosen[0]]
+            spectrum = np.fft.rfft(windows * hann, self._FFT)
             energy = np.square(np.abs(spectrum)).astype(np.float32) @ filters
-            features[start : start + self._BLOCK] = (np.log(energy + self.FLOOR) - self.MEAN) / self.STD
-        return features
+            features: NDArray[np.float32] = (np.log(energy + self.FLOOR) - self.MEAN) / self.STD
+            yield features
 
 
-def speech_level(audio: NDArray[np.float32]) -> float:
+def speech_level(audio: Samples) -> float:
     """Root mean square amplitude of the part of a recording that is not silent; at least 0.001 (-60 dBFS).
 
     Gated like the loudness of ITU-R BS.1770 (an absolute gate, then one 10 dB below the mean of what passed it), in
     blocks of 50 ms and without its weighting filter. How much silence surrounds the speech does not matter.
     """
     block, silence = SAMPLE_RATE // 20, 1.0e-3
-    padded = np.zeros(max(-(-len(audio) // block), 1) * block, dtype=np.float32)
-    padded[: len(audio)] = audio
-    power = np.square(padded.reshape(-1, block)).mean(axis=1, dtype=np.float64)
+    powers = []
+    for start in range(0, len(audio), 1000 * block):
+        piece = audio[start : start + 1000 * block]
+        padded = np.zeros(-(-len(piece) // block) * block, dtype=np.float32)
+        padded[: len(piece)] = piece
+        powers.append(np.square(padded.reshape(-1, block)).mean(axis=1, dtype=np.float64))
+    power = np.concatenate([np.zeros(0), *powers])
     power = power[power > silence**2]
     if power.size == 0:
         return silence

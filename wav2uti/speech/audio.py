@@ -1,6 +1,8 @@
 """Sound files in, 16 kHz mono float32 out: the one form of speech that the rest of the project knows."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from math import gcd
 from pathlib import Path
@@ -17,8 +19,8 @@ MAX_HOURS = 6.0
 RATES = (4_000, 192_000)  # below, no speech is left; above, the resampling filter of an odd rate fills the memory
 SILENCE = 1.0e-3  # peak of -60 dBFS: the noise of a muted input stays under it, the quietest usable speech does not
 
-_BLOCK = 1 << 20  # frames read at a time, so that the channels of a long file never stand in memory together
-_ZERO_CROSSINGS = 64  # on each side of the resampling filter
+BLOCK = 1 << 20  # samples read at a time, so that the channels of a long file never stand in memory together
+FILTER_REACH = 64  # zero crossings on each side of the resampling filter
 _KAISER_BETA = 9.0  # about 90 dB of stop band
 _ROLLOFF = 0.96  # cut-off over the lower Nyquist frequency: flat to 7.5 kHz, 60 dB down at 8.0 and 90 dB at 8.1 kHz
 
@@ -36,6 +38,19 @@ def read_audio(path: str | Path) -> tuple[NDArray[np.float32], int]:
         InputError: no such file, not sound, no samples in it, NaN or infinite samples, an unusable rate, too long.
     """
     path = Path(path)
+    with opened_sound(path) as file:
+        rate = int(file.samplerate)
+        blocks = list(mono_blocks(file, path))
+    samples = np.concatenate(blocks)
+    peak = float(np.abs(samples).max())
+    if peak > 1:
+        samples /= peak
+    return samples, rate
+
+
+@contextmanager
+def opened_sound(path: Path) -> Iterator[soundfile.SoundFile]:
+    """A sound file, open for reading; what goes wrong within the block is said as `read_audio` does."""
     if path.is_dir():
         raise InputError(f"{path} is a folder: name one sound file in it.")
     if not path.is_file():
@@ -44,24 +59,40 @@ def read_audio(path: str | Path) -> tuple[NDArray[np.float32], int]:
         raise InputError(f"The sound file {path} is empty (0 bytes): copy or record it again.")
     try:
         with soundfile.SoundFile(path) as file:
-            rate = int(file.samplerate)
-            samples = _read_mono(file, path)
+            yield file
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name in .raw, which states no rate
         raise InputError(
             f"{path} cannot be read as sound ({_reason(error)}): give wav, flac, mp3 or ogg, "
             f"for instance made with `ffmpeg -i {path.name} {path.stem}.16k.wav`."
         ) from error
-    if len(samples) == 0:
-        raise InputError(f"The sound file {path} holds no samples: copy or record it again.")
-    peak = float(np.abs(samples).max())  # NaN and infinity come through max
-    if not np.isfinite(peak):
-        bad = int(np.flatnonzero(~np.isfinite(samples))[0])
+
+
+def mono_blocks(file: soundfile.SoundFile, path: Path) -> Iterator[NDArray[np.float32]]:
+    """All samples of an open file, averaged over channels, as float32 (n,), n up to `BLOCK`; at least one sample.
+
+    Raises InputError as `read_audio` does: an unusable rate, no samples, NaN or infinite samples, too long.
+    """
+    if not RATES[0] <= file.samplerate <= RATES[1]:
         raise InputError(
-            f"The sound file {path} holds NaN or infinite samples, the first at {bad / rate:.3f} s: export it again."
+            f"The sound file {path} states a sampling rate of {file.samplerate} Hz, "
+            f"outside {RATES[0]} to {RATES[1]} Hz: resample it or repair its header."
         )
-    if peak > 1:
-        samples /= peak
-    return samples, rate
+    count = 0
+    # The header's length may be wrong or missing (a streamed mp3), so the limit counts what is really read.
+    while len(block := file.read(BLOCK, dtype="float32", always_2d=True)) > 0:
+        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+        if not np.isfinite(mono).all():
+            bad = count + int(np.flatnonzero(~np.isfinite(mono))[0])
+            raise InputError(
+                f"The sound file {path} holds NaN or infinite samples, the first at {bad / file.samplerate:.3f} s: "
+                "export it again."
+            )
+        yield mono
+        count += len(block)
+        if count > MAX_HOURS * 3600 * file.samplerate:
+            raise InputError(f"The sound file {path} is longer than {MAX_HOURS:g} hours: cut it into shorter files.")
+    if not count:
+        raise InputError(f"The sound file {path} holds no samples: copy or record it again.")
 
 
 def to_16k(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
@@ -105,31 +136,13 @@ def read_speech(path: str | Path) -> NDArray[np.float32]:
     return np.clip(to_16k(samples, rate), -1.0, 1.0)
 
 
-def _read_mono(file: soundfile.SoundFile, path: Path) -> NDArray[np.float32]:
-    """All frames of an open file, averaged over channels; float32 (N,)."""
-    if not RATES[0] <= file.samplerate <= RATES[1]:
-        raise InputError(
-            f"The sound file {path} states a sampling rate of {file.samplerate} Hz, "
-            f"outside {RATES[0]} to {RATES[1]} Hz: resample it or repair its header."
-        )
-    blocks: list[NDArray[np.float32]] = []
-    count = 0
-    # The header's length may be wrong or missing (a streamed mp3), so the limit counts what is really read.
-    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)) > 0:
-        blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32))
-        count += len(block)
-        if count > MAX_HOURS * 3600 * file.samplerate:
-            raise InputError(f"The sound file {path} is longer than {MAX_HOURS:g} hours: cut it into shorter files.")
-    return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
-
-
 @lru_cache(maxsize=8)
 def _low_pass(up: int, down: int) -> NDArray[np.float32]:
     """Kaiser-windowed sinc at `up` times the input rate, cutting below the lower of the two Nyquist frequencies."""
     steps = max(up, down)
     # float64 taps: resample_poly multiplies by `up` and keeps the type of the signal for the filtering itself.
     taps: NDArray[np.float32] = firwin(
-        2 * _ZERO_CROSSINGS * steps + 1, _ROLLOFF / steps, window=("kaiser", _KAISER_BETA)
+        2 * FILTER_REACH * steps + 1, _ROLLOFF / steps, window=("kaiser", _KAISER_BETA)
     ).astype(np.float32)
     return taps
 

@@ -3,12 +3,24 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from wav2uti.errors import InputError
 
 T = TypeVar("T")
+
+
+class WithoutWeights:
+    """Pickles without what its cached properties hold, so that a model travels to another process as its name."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not isinstance(getattr(type(self), name, None), cached_property)
+        }
 
 
 def model_name(model: str) -> str:

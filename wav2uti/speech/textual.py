@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2uti.errors import InputError
-from wav2uti.speech.hub import load_pretrained, model_name
+from wav2uti.speech.hub import WithoutWeights, load_pretrained, model_name
 
 
-class TextEncoder(ABC):
+class TextEncoder(WithoutWeights, ABC):
     """Text to one vector per token.
 
     Attributes:

@@ -1,5 +1,6 @@
 """Words on pictures: the typeface, and lines broken to a width."""
 
+from collections.abc import Sequence
 from functools import cache
 
 from PIL import ImageFont
@@ -36,3 +37,18 @@ def broken(text: str, font: Font, width: int) -> list[str]:
                 lines.append("")
             lines[-1] += letter
     return lines
+
+
+def fitted(text: str, width: int, sizes: Sequence[int]) -> tuple[str, Font]:
+    """`text` on one line of at most `width` pixels, in the largest of the `sizes` that will do (largest first).
+
+    Where none will do it is shortened in the smallest; empty where not even one letter has room.
+    """
+    line = " ".join(text.split())[: max(width, 0)]  # a letter takes a pixel at least
+    for size in sizes:
+        font = typeface(size)
+        if font.getlength(line) <= width:
+            return line, font
+    while line and font.getlength(f"{line}…") > width:
+        line = line[:-1]
+    return f"{line}…" if line else "", font

@@ -1,24 +1,42 @@
-"""A contact sheet: evenly spaced frames of one or more videos under the waveform and spectrogram of their speech."""
+"""A contact sheet: evenly spaced frames of one or more videos under waveform, spectrogram and labels of their speech.
 
+All of it has one time axis, on which frame k stands at k/60 s, the instant that it shows.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from wav2uti.clock import FPS, samples_at
+from wav2uti.clock import FPS, samples_at, seconds_at
+from wav2uti.corpus.recording import Interval
 from wav2uti.errors import InputError
 from wav2uti.files import replaced
-from wav2uti.video.lettering import broken, typeface
+from wav2uti.video.lettering import broken, fitted, typeface
 
 TILE = 128  # longer side of a frame on the sheet, in pixels
 
 _GAP, _MARGIN, _LABEL = 4, 20, 132  # between tiles, around the sheet, and the column of row labels
-_WAVE, _SPECTROGRAM = 56, 112  # heights of the two strips
+_WAVE, _SPECTROGRAM, _TIER = 56, 112, 22  # heights of the strips
 _PAPER, _PANEL, _INK, _FAINT, _LINE = (17, 18, 20), (28, 30, 33), (232, 232, 228), (150, 152, 155), (120, 190, 235)
+_LABELLED = (52, 56, 62)  # ground of a labelled interval
+_TRACE = (230, 159, 0)  # of the contour: the orange of Okabe and Ito, apart from every grey for the colour-blind too
+_STROKE, _FINE = 1.5, 4  # width of the contour in pixels of the sheet; it is drawn at this many times the resolution
 _DYNAMIC_RANGE = 60.0  # dB below the loudest point that are shown in the spectrogram
+_LONGEST_WINDOW = 4096  # samples of the spectrogram's window: the memory needed does not grow with the pixels' duration
+
+
+class Frames(Protocol):
+    """What a row needs of its frames: an array uint8 (T, H, W), or what reads a frame once it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
 
 
 class _Layout(NamedTuple):
@@ -29,17 +47,28 @@ class _Layout(NamedTuple):
     width: int  # of the tiles and strips: the time axis
 
 
+class _Row(NamedTuple):
+    """One row of tiles."""
+
+    label: str
+    frames: Frames
+    contour: NDArray[np.float32] | None = None
+
+
 def contact_sheet(
     path: str | Path,
-    rows: list[tuple[str, NDArray[np.uint8]]],
+    rows: Sequence[tuple[str, Frames]],
     audio: NDArray[np.float32] | None = None,
     title: str = "",
     columns: int = 12,
+    words: Sequence[Interval] = (),
+    phones: Sequence[Interval] = (),
+    contour: NDArray[np.float32] | None = None,
 ) -> None:
     """Write a PNG of evenly spaced frames, one row per video.
 
     The time axis runs over the whole width: a frame stands in the middle of the stretch of time that it represents,
-    under that stretch of the waveform and the spectrogram, and all rows show the same instants.
+    under that stretch of the waveform, the spectrogram and the labels, and all rows show the same instants.
 
     Args:
         path: the .png file; it appears when it is complete.
@@ -47,32 +76,43 @@ def contact_sheet(
         audio: float32 (N,) at 16 kHz, for the strips above the rows; None for no strips.
         title: words at the top and in the file's metadata.
         columns: frames in a row; fewer where the videos are shorter.
+        words, phones: labels for a strip of their own each; none for no strip.
+        contour: (T, K, 2), points (x, y) in pixels of the first row's frames, whole numbers being centres of pixels;
+            points that are not finite are left out. It is drawn in a second row of these frames, so that the pixels
+            under the line can be seen above it.
 
     Raises:
-        InputError: a row without frames, or the file cannot be written.
+        InputError: a row without frames, a contour of other frames, or the file cannot be written.
     """
     path = Path(path)
-    if not rows or any(frames.ndim != 3 or min(frames.shape) == 0 for _, frames in rows):
+    if not rows or any(len(frames.shape) != 3 or min(frames.shape) == 0 for _, frames in rows):
         raise InputError(f"No contact sheet {path}: it needs at least one row, and frames (T, H, W) in every row.")
-    total = max(len(frames) for _, frames in rows)
+    shown = [_Row(label, frames) for label, frames in rows]
+    if contour is not None:
+        label, frames, _ = shown[0]
+        if contour.ndim != 3 or contour.shape[::2] != (frames.shape[0], 2):
+            raise InputError(f"No contact sheet {path}: a contour {contour.shape} does not fit frames {frames.shape}.")
+        shown.insert(1, _Row(f"{label}, with contour", frames, contour))
+    total = max(row.frames.shape[0] for row in shown)
     columns = max(1, min(columns, total))
     layout = _Layout(columns, _MARGIN + _LABEL, columns * (TILE + _GAP))
     instants = [int((column + 0.5) * total / columns) for column in range(columns)]
     blocks = [_title(title, layout)] if title else []
     if audio is not None:
-        blocks.append(_strips(audio, total, instants, layout))
-    blocks.append(_times(instants, layout))
-    blocks += [_row(label, frames, instants, layout) for label, frames in rows]
+        blocks.append(_strips(audio, total, layout))
+    blocks += [_tier(name, tier, total, layout) for name, tier in (("words", words), ("phones", phones)) if tier]
+    blocks.append(_times(instants, total, layout))
+    blocks += [_tiles(row, instants, layout) for row in shown]
     size = (layout.left + layout.width + _MARGIN, sum(block.height for block in blocks) + 2 * _MARGIN)
     sheet = Image.new("RGB", size, _PAPER)
     top = _MARGIN
     for block in blocks:
         sheet.paste(block, (0, top))
         top += block.height
-    words = PngInfo()
-    words.add_itxt("Title", title)
+    metadata = PngInfo()
+    metadata.add_itxt("Title", title)
     with replaced(path) as part:
-        sheet.save(part, format="PNG", pnginfo=words)
+        sheet.save(part, format="PNG", pnginfo=metadata)
 
 
 def _title(title: str, layout: _Layout) -> Image.Image:
@@ -85,12 +125,12 @@ def _title(title: str, layout: _Layout) -> Image.Image:
     return block
 
 
-def _strips(audio: NDArray[np.float32], total: int, instants: list[int], layout: _Layout) -> Image.Image:
-    """Waveform and spectrogram over the time of `total` frames, with the instants of the tiles marked."""
+def _strips(audio: NDArray[np.float32], total: int, layout: _Layout) -> Image.Image:
+    """Waveform and spectrogram over the time of `total` frames."""
     length = samples_at(total)
     sound = np.zeros(length, dtype=np.float32)
     sound[: min(length, len(audio))] = audio[:length]
-    block, draw = _block(_WAVE + _GAP + _SPECTROGRAM + 8, layout)
+    block, draw = _block(_WAVE + _GAP + _SPECTROGRAM + _GAP, layout)
     block.paste(_waveform(sound, layout.width), (layout.left, 0))
     block.paste(spectrogram(sound, layout.width, _SPECTROGRAM), (layout.left, _WAVE + _GAP))
     font = typeface(13)
@@ -100,38 +140,76 @@ def _strips(audio: NDArray[np.float32], total: int, instants: list[int], layout:
     right = layout.left - 6
     draw.text((right, _WAVE + _GAP + 6), "8 kHz", fill=_FAINT, font=typeface(11), anchor="rm")
     draw.text((right, _WAVE + _GAP + _SPECTROGRAM - 6), "0", fill=_FAINT, font=typeface(11), anchor="rm")
-    for instant in instants:
-        x = layout.left + round((instant + 0.5) / total * layout.width)
-        draw.line([(x, block.height - 7), (x, block.height - 2)], fill=_FAINT)
     return block
 
 
-def _times(instants: list[int], layout: _Layout) -> Image.Image:
-    """Time of each tile in milliseconds, at the centre of its frame."""
-    block, draw = _block(24, layout)
+def _tier(name: str, intervals: Sequence[Interval], total: int, layout: _Layout) -> Image.Image:
+    """Labelled intervals over the time of `total` frames, each with its boundaries and its label between them."""
+    block, draw = _block(_TIER + _GAP, layout)
+    draw.text((_MARGIN, _TIER / 2), name, fill=_FAINT, font=typeface(13), anchor="lm")
+    strip = Image.new("RGB", (layout.width, _TIER), _PANEL)
+    pen = ImageDraw.Draw(strip)
+    for label, *times in ((i.label, i.start, i.end) for i in intervals):
+        left, right = (round(min(max(t / seconds_at(total), 0), 1) * (layout.width - 1)) for t in times)
+        if left >= right:
+            continue
+        pen.rectangle([left, 0, right, _TIER - 1], fill=_LABELLED)
+        pen.line([left, 0, left, _TIER], fill=_FAINT)
+        pen.line([right, 0, right, _TIER], fill=_FAINT)
+        text, font = fitted(label, right - left - 3, (13, 11, 9))
+        pen.text(((left + right) / 2, _TIER / 2), text, fill=_INK, font=font, anchor="mm")
+    block.paste(strip, (layout.left, 0))
+    return block
+
+
+def _times(instants: list[int], total: int, layout: _Layout) -> Image.Image:
+    """The instant of each tile: a mark on the time axis, and milliseconds at the middle of the tile."""
+    block, draw = _block(30, layout)
     font = typeface(13)
-    draw.text((_MARGIN, 12), "time (ms)", fill=_FAINT, font=font, anchor="lm")
+    draw.text((_MARGIN, 18), "time (ms)", fill=_FAINT, font=font, anchor="lm")
     for column, instant in enumerate(instants):
+        mark = layout.left + round(instant / total * layout.width)
+        draw.line([(mark, 1), (mark, 6)], fill=_FAINT)
         x = layout.left + (column + 0.5) * layout.width / layout.columns
-        draw.text((x, 12), f"{1000 * (instant + 0.5) / FPS:.0f}", fill=_FAINT, font=font, anchor="mm")
+        draw.text((x, 18), f"{1000 * instant / FPS:.0f}", fill=_FAINT, font=font, anchor="mm")
     return block
 
 
-def _row(label: str, frames: NDArray[np.uint8], instants: list[int], layout: _Layout) -> Image.Image:
+def _tiles(row: _Row, instants: list[int], layout: _Layout) -> Image.Image:
     """The tiles of one video; one that ends before an instant shows its last frame there."""
-    height, width = frames.shape[1:]
+    total, height, width = row.frames.shape
     scale = TILE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     block, draw = _block(size[1] + _GAP, layout)
     font = typeface(15)
-    lines = broken(label, font, _LABEL - 12)
+    lines = broken(row.label, font, _LABEL - 12)
     for number, line in enumerate(lines):
         middle = size[1] / 2 + 20 * (number - (len(lines) - 1) / 2)
         draw.text((_MARGIN, middle), line, fill=_INK, font=font, anchor="lm")
     for column, instant in enumerate(instants):
-        tile = Image.fromarray(frames[min(instant, len(frames) - 1)]).resize(size, Image.Resampling.BICUBIC)
+        frame = min(instant, total - 1)
+        tile = Image.fromarray(row.frames[frame]).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+        if row.contour is not None:
+            _trace(tile, row.contour[frame], (size[0] / width, size[1] / height))
         block.paste(tile, (layout.left + column * (TILE + _GAP) + (TILE + _GAP - size[0]) // 2, 0))
     return block
+
+
+def _trace(tile: Image.Image, points: NDArray[np.float32], scale: tuple[float, float]) -> None:
+    """Draw a line through points (K, 2) in pixels of the frame that a tile shows enlarged by `scale`."""
+    mask = Image.new("L", (_FINE * tile.width, _FINE * tile.height))
+    pen = ImageDraw.Draw(mask)
+    # A pixel reaches half of one to either side of its centre. Pillow would cut off what is behind the decimal point.
+    places = np.rint((points + 0.5) * scale * _FINE - 0.5)
+    known: NDArray[np.bool_] = np.all(np.abs(places) < 4 * max(mask.size), axis=-1)  # neither NaN nor far away
+    radius = round(_FINE * _STROKE / 2)
+    for number, (x, y) in enumerate(places):
+        if not known[number]:
+            continue
+        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=255)
+        if number and known[number - 1]:
+            pen.line([*places[number - 1], x, y], fill=255, width=2 * radius + 1)
+    tile.paste(_TRACE, mask=mask.resize(tile.size, Image.Resampling.BOX))
 
 
 def _waveform(sound: NDArray[np.float32], width: int) -> Image.Image:
@@ -153,7 +231,7 @@ def spectrogram(sound: NDArray[np.float32], width: int, height: int) -> Image.Im
 
     Hann windows of 6 ms (longer where a pixel lasts longer), one centred on each pixel column.
     """
-    window = max(96, len(sound) // width)
+    window = min(max(96, len(sound) // width), _LONGEST_WINDOW)
     points = 1 << max(9, (window - 1).bit_length())
     padded = np.pad(sound, (window // 2, window))
     starts = ((np.arange(width) + 0.5) * len(sound) / width).astype(int)

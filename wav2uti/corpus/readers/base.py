@@ -1,18 +1,15 @@
 """What every reader is, and what readers share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
+from wav2uti.corpus.given import Given
+from wav2uti.corpus.raw import RawRecording
 from wav2uti.corpus.recording import Recording
-from wav2uti.corpus.sync import output_times
-from wav2uti.errors import InputError
-
+from wav2uti.corpus.sync import read_whole
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -20,13 +17,16 @@ class Candidate:
 
     Attributes:
         id: name of the recording to be; the stem of its files, unique once `find_recordings` has seen it.
-        files: its files by role ("ultrasound", "metadata", "video"); the first names it in messages.
-        reader: whose `read` takes it.
+        files: every file that it is read from by role ("ultrasound", "metadata", "video", "sound", "prompt",
+            "textgrid", "splines", "pulses"); the first names it in messages. They tell later whether it has changed.
+        reader: whose `open` takes it.
+        given: what the user says of it.
     """
 
     id: str
-    files: dict[str, Path]
+    files: Mapping[str, Path]
     reader: "Reader" = field(repr=False)
+    given: Given = Given()
 
     @property
     def path(self) -> Path:
@@ -35,21 +35,34 @@ class Candidate:
 
 
 class Reader(ABC):
-    """Reads one family of formats; its options are the arguments of its constructor."""
+    """Reads the recordings of one corpus layout; has no state, so that it travels to other processes.
+
+    Attributes:
+        name: of the layout, as `--layout` takes it.
+        about: the layout in a few words, for the user.
+    """
 
     name: ClassVar[str]
+    about: ClassVar[str]
 
     @abstractmethod
     def find(self, source: Path) -> list[Candidate]:
-        """Candidates in a folder, searched recursively, or in one file, in the order of their paths."""
+        """Candidates in a folder, searched recursively, or in one file, in the order of their paths.
+
+        An utterance of which a file is missing is a candidate too: `open` says what is missing.
+        """
 
     @abstractmethod
-    def read(self, candidate: Candidate, size: int) -> Recording:
-        """Read one candidate as frames (T, size, size) and sound.
+    def open(self, candidate: Candidate, size: int) -> RawRecording:
+        """Open one candidate, to be drawn as (size, size) pixels.
 
         Raises:
             InputError: one sentence that names the file, what is wrong with it and what to do.
         """
+
+    def read(self, candidate: Candidate, size: int) -> Recording:
+        """Read one candidate whole: frames (T, size, size) at 60 a second and 16 kHz sound. Errors as in `open`."""
+        return read_whole(self.open(candidate, size))
 
 
 def files_in(source: Path, suffixes: Sequence[str]) -> Iterator[Path]:
@@ -73,13 +86,6 @@ def beside(path: Path, *names: str) -> Path | None:
     return None
 
 
-def shared_times(path: Path, frame_times: ArrayLike, period: float, audio_seconds: float) -> NDArray[np.float64]:
-    """`output_times`, or an `InputError` that names the file where picture and sound have no frame in common."""
-    raw = np.asarray(frame_times, dtype=np.float64)
-    times = output_times(raw, period, audio_seconds)
-    if len(times) == 0:
-        raise InputError(
-            f"{path}: picture and sound do not overlap (picture from {raw[0]:.3f} s to {raw[-1] + period:.3f} s, "
-            f"sound from 0 s to {audio_seconds:.3f} s): check that both belong together, and the time offset."
-        )
-    return times
+def present(**files: Path | None) -> dict[str, Path]:
+    """The files that are there, by role."""
+    return {role: path for role, path in files.items() if path is not None}

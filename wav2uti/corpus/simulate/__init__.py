@@ -1,5 +1,5 @@
 """A simulated corpus: articulation, sound and ultrasound of speakers who do not exist, with known tongue contours."""
 
-from wav2uti.corpus.simulate.corpus import simulate_corpus
+from wav2uti.corpus.simulate.corpus import simulate_recording
 
-__all__ = ["simulate_corpus"]
+__all__ = ["simulate_recording"]

@@ -1,16 +1,8 @@
-"""The simulated corpus: recordings of simulated speakers, in a fixed order, the same bits for the same seed.
+"""Recordings of the simulated corpus: the same bits for the same seed, speaker and utterance.
 
 Every recording draws from its own random numbers, spawned by (speaker, utterance): neither the number of processes nor
-the number of utterances changes one. Everything it yields says that it is simulated.
+the number of utterances changes one. Each of them says that it is simulated.
 """
-
-import multiprocessing
-import os
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,74 +15,12 @@ from wav2uti.corpus.simulate.maeda import LINES, coefficients, outline, tongue_p
 from wav2uti.corpus.simulate.speakers import Speaker, draw_speaker
 from wav2uti.corpus.simulate.synthesis import speak
 from wav2uti.corpus.simulate.ultrasound import FIELD, Renderer
-from wav2uti.errors import InputError
 
 Array = NDArray[np.float64]
 
 POINTS = 50
 RENDERED_LINE, GIVEN_LINE = 4, 7  # of the 25 of the tongue: where the surface begins for the picture, for the contour
 EDGE = 44.0  # degrees: the true contour is given as far as the fan shows it
-_SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-
-
-def simulate_corpus(
-    speakers: int = 8, utterances: int = 25, size: int = 64, seed: int = 0, workers: int | None = None
-) -> Iterator[Recording]:
-    """Simulated recordings, speaker by speaker.
-
-    Args:
-        speakers: how many; the first ones are the same in a larger corpus.
-        utterances: of each speaker; a smaller corpus is the beginning of a larger one.
-        size: pixels along each side of a frame.
-        seed: of everything random.
-        workers: processes; None for one a core. The result does not depend on it.
-
-    Raises:
-        InputError: for counts below 1 or a size below 16.
-    """
-    for name, value, least in (("speakers", speakers, 1), ("utterances", utterances, 1), ("size", size, 16)):
-        if value < least:
-            raise InputError(f"A simulated corpus needs {name} of at least {least}, not {value}.")
-    if seed < 0:
-        raise InputError(f"The seed of a simulated corpus must not be negative, not {seed}.")
-    if workers is not None and workers < 1:
-        raise InputError(f"A simulated corpus needs at least one worker, not {workers}.")
-    return _recordings(list(product(range(speakers), range(utterances))), size, seed, workers)
-
-
-def _recordings(wanted: list[tuple[int, int]], size: int, seed: int, workers: int | None) -> Iterator[Recording]:
-    workers = min(workers or os.cpu_count() or 1, len(wanted))
-    tasks = [(speaker, utterance, size, seed) for speaker, utterance in wanted]
-    if workers == 1:
-        yield from (simulate_recording(*task) for task in tasks)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        with _single_threaded():
-            # The first submission starts the workers. Only a few recordings wait at a time, to save memory.
-            running = deque(pool.submit(simulate_recording, *task) for task in tasks[: 4 * workers])
-        for task in tasks[4 * workers :]:
-            running.append(pool.submit(simulate_recording, *task))
-            yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """One BLAS thread for processes started within: the libraries read the environment when they are loaded."""
-    before = {name: os.environ.get(name) for name in _SINGLE_THREAD}
-    os.environ.update(dict.fromkeys(_SINGLE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def simulate_recording(speaker: int, utterance: int, size: int, seed: int) -> Recording:

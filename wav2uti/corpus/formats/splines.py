@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2uti.corpus.fan import FanGeometry
-from wav2uti.corpus.readers.prompt import decode
+from wav2uti.corpus.formats.prompt import decode
 from wav2uti.corpus.sync import interpolate_values
 from wav2uti.errors import InputError
 
 CONFIDENT = 50.0  # mean over a recording; the real file has ends below 45, the tongue line mostly above 70
 _FIRST_VALUE = 5  # columns before the radii
+_LIMIT = 1.0e6  # s, mm, radians and per cent alike; nothing real comes near it
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ def read_splines(path: Path) -> Splines:
     """Read `name_splines.csv`; decimal commas are understood.
 
     Raises:
-        InputError: a row that is no such spline, no rows, or rows of different numbers of points.
+        InputError: a row that is no such spline, no rows, rows of different numbers of points, or of fewer than three.
     """
     rows = [line.split("\t") for line in decode(path.read_bytes()).splitlines() if line.strip()][1:]
     if not rows:
@@ -54,7 +55,7 @@ def read_splines(path: Path) -> Splines:
         values = np.array(
             [[float(cell.replace(",", ".")) for cell in (row[2], *row[_FIRST_VALUE:][: 3 * count])] for row in rows]
         )
-        if points or values.shape[1] != 1 + 3 * count:
+        if points or count < 3 or values.shape[1] != 1 + 3 * count or not (np.abs(values) < _LIMIT).all():
             raise ValueError
     except (ValueError, IndexError) as error:
         raise InputError(
@@ -84,7 +85,10 @@ def contour_of(
         float32 (T, K, 2), (x, y) in pixels, from the left (posterior) to the right; None where a frame has no spline
         within one period of it, or where fewer than three points are confident.
     """
-    distance = np.abs(splines.times[:, None] - at).min(axis=0)
+    # The nearest spline is one of two neighbours; the distances to all would grow with the square of the length.
+    after = np.searchsorted(splines.times, at)
+    near = splines.times[np.clip((after - 1, after), 0, len(splines.times) - 1)]
+    distance = np.abs(near - at).min(axis=0)
     points = np.argsort(splines.angle.mean(axis=0))
     confident = points[splines.confidence.mean(axis=0)[points] >= CONFIDENT]
     if distance.max() > period or len(confident) < 3:

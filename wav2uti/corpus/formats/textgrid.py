@@ -1,0 +1,201 @@
+"""Praat TextGrids: who says what when, on the clock of the sound.
+
+    "ooTextFile" "TextGrid" xmin xmax <exists> tiers, then for each tier
+    "IntervalTier" name xmin xmax intervals, then for each interval   xmin xmax label
+    "TextTier"     name xmin xmax points, then for each point         time label
+
+Only quoted strings, free-standing numbers and <flags> count, whatever stands between them: so Praat itself reads its
+long and its short format as one (manual, "TextGrid file formats").
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from wav2uti.corpus.formats.prompt import decode
+from wav2uti.corpus.recording import Interval
+from wav2uti.errors import InputError
+
+# Possessive throughout (++, *+), so that no broken file costs more than its length.
+_TOKEN = re.compile(
+    r"""!(?P<comment>[^\r\n]*+)
+      | "(?P<string>[^"]*+(?:""[^"]*+)*+)(?P<closed>"?)
+      | <(?P<flag>[^>\s]*+)>
+      | (?P<number>[-+]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+)(?!\S)
+      | \S++""",
+    re.VERBOSE,
+)
+_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+_WORDS = re.compile(r"(?<![a-z])(?:word|wrd|ortho|ort(?![a-z]))")
+_PHONES = re.compile(r"(?<![a-z])(?:phon|phn|seg)|^mau$")  # MAU, beside ORT-MAU and KAN-MAU, is WebMAUS's
+_NOT_SPEECH = re.compile(r"<.*>|_.+_|sil|sp|spn|h?#+|", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """An interval tier: its name and all its intervals, unlabelled ones too, in s on the sound's clock."""
+
+    name: str
+    intervals: tuple[Interval, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextGrid:
+    """The interval tiers of a TextGrid in their order."""
+
+    tiers: tuple[Tier, ...]
+
+
+def read_textgrid(path: Path) -> TextGrid:
+    """Read a TextGrid in the long or the short text format, in UTF-8, UTF-16 with a byte order mark, or as `decode`.
+
+    Point tiers are left out; blanks in labels are made single. Takes time in proportion to the size of the file.
+
+    Raises:
+        InputError: the binary format, no TextGrid, or one that is cut off or holds what cannot be.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(12) == b"ooBinaryFile":
+                raise InputError(f"{path} is a binary TextGrid: save it in Praat with `Save as text file...`.")
+    values = _Values(path, read_text(path))
+    if not values.string("file type").startswith("ooTextFile") or values.string("object class") != "TextGrid":
+        raise values.broken("it is no TextGrid")
+    values.number("start")
+    values.number("end")
+    if values.take("flag", "tiers") == "absent":
+        return TextGrid(())
+    tiers = []
+    for _ in range(values.count("tiers")):
+        kind, name = values.string("kind of tier"), values.string("name of a tier")
+        if kind not in ("IntervalTier", "TextTier"):
+            raise values.broken(f"{kind[:80]!r} is neither an IntervalTier nor a TextTier")
+        values.number("start of a tier")
+        values.number("end of a tier")
+        count = values.count("intervals")
+        if kind == "TextTier":
+            for _ in range(count):
+                values.number("time of a point")
+                values.string("label of a point")
+        else:
+            tiers.append(Tier(name, tuple(values.interval() for _ in range(count))))
+    return TextGrid(tuple(tiers))
+
+
+def words_and_phones(grid: TextGrid, text: str) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
+    """Words and phones of a TextGrid: the intervals with a label that is speech, of the tiers meant for them.
+
+    The names of the tiers tell ("word", "ORT", "segments", "speaker - phones"); of several the fullest is taken. Where
+    no name tells, of two tiers the one with more labels holds the phones, and a single one holds the words if most of
+    its labels occur in `text`, else the phones. Pauses and noises ("<P>", "_NOISE_", "sil", "sp", "#") are no speech.
+
+    Returns:
+        words, phones: in the order of the file; empty where there is no such tier.
+    """
+    tiers = {
+        index: tuple(interval for interval in tier.intervals if not _NOT_SPEECH.fullmatch(interval.label))
+        for index, tier in enumerate(grid.tiers)
+    }
+    named: dict[Literal["words", "phones"], list[tuple[Interval, ...]]] = {"words": [], "phones": []}
+    for index, tier in enumerate(grid.tiers):
+        name = tier.name.lower().rpartition(" - ")[2]  # the Montreal Forced Aligner writes "speaker - phones"
+        if _WORDS.search(name):
+            named["words"].append(tiers[index])
+        elif _PHONES.search(name):
+            named["phones"].append(tiers[index])
+    if any(named.values()):
+        return max(named["words"], key=len, default=()), max(named["phones"], key=len, default=())
+    unnamed = list(tiers.values())
+    if len(unnamed) == 2:
+        words, phones = sorted(unnamed, key=len)
+        return words, phones
+    if len(unnamed) == 1:
+        known = {_plain(word) for word in text.split()}
+        within = sum(all(_plain(word) in known for word in interval.label.split()) for interval in unnamed[0])
+        return (unnamed[0], ()) if 2 * within > len(unnamed[0]) else ((), unnamed[0])
+    return (), ()
+
+
+def read_text(path: Path) -> str:
+    """Text of a file in UTF-16 with a byte order mark (Praat, Excel), or else as `decode` tells it.
+
+    Raises:
+        InputError: no such file, or UTF-16 that breaks off.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the path.") from error
+    encoding = _BYTE_ORDER_MARKS.get(content[:2])
+    if encoding is None:
+        return decode(content)
+    try:
+        return content[2:].decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is broken: its UTF-16 text is cut off or damaged, save it again.") from error
+
+
+class _Values:
+    """Values of a TextGrid one after the other, each of the kind that is due."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self._path, self._text = path, text
+        self._at = 0  # where the last value begins
+        self._matches = self._found(text)
+
+    def broken(self, reason: str) -> InputError:
+        """The error that says where a TextGrid is broken."""
+        line = self._text.count("\n", 0, self._at) + 1
+        return InputError(f"{self._path} is broken: {reason} (line {line}), save it again in Praat as text.")
+
+    def take(self, kind: str, what: str) -> str:
+        """The next value, which must be a "string", "number" or "flag"; `what` it is, for the message."""
+        match = next(self._matches, None)
+        if match is None:
+            self._at = len(self._text)
+            raise self.broken(f"it ends where the {what} should stand")
+        self._at = match.start()
+        if match.lastgroup != ("closed" if kind == "string" else kind):
+            raise self.broken(f"{match[0][:40]!r} stands where the {what} should")
+        if kind == "string" and not match["closed"]:
+            raise self.broken("a quotation mark is never closed")
+        return str(match[kind])
+
+    def string(self, what: str) -> str:
+        """The next quoted string, doubled quotes undone and blanks made single."""
+        return " ".join(self.take("string", what).replace('""', '"').split())
+
+    def number(self, what: str) -> float:
+        """The next number, finite."""
+        text = self.take("number", what)
+        value = float(text)
+        if not math.isfinite(value):
+            raise self.broken(f"{text:.40} cannot be the {what}")
+        return value
+
+    def count(self, what: str) -> int:
+        """How many of something follow; what the file really holds bounds it, since each is then asked for."""
+        value = self.number(f"number of {what}")
+        if value < 0 or not value.is_integer():
+            raise self.broken(f"{value:g} cannot be a number of {what}")
+        return int(value)
+
+    def interval(self) -> Interval:
+        """The next interval."""
+        start, end = self.number("start of an interval"), self.number("end of an interval")
+        if start > end:
+            raise self.broken(f"an interval from {start:g} to {end:g} s ends before it starts")
+        return Interval(self.string("label of an interval"), start, end)
+
+    @staticmethod
+    def _found(text: str) -> Iterator[re.Match[str]]:
+        """Strings, numbers and flags of a text; the rest is comment."""
+        return (match for match in _TOKEN.finditer(text) if match.lastgroup not in (None, "comment"))
+
+
+def _plain(word: str) -> str:
+    """A word without case and punctuation."""
+    return "".join(filter(str.isalnum, word)).casefold()

@@ -1,0 +1,292 @@
+"""The coordinator: which recordings are there already, which are to be made, and which shards they go into.
+
+    OUT/shard-00000.h5 ...   whole shards, in the order of the recordings' names
+    OUT/.parts/              recordings that are made and in no shard yet; empty when all is done
+
+One task makes the part of one recording, one task writes one shard from its parts. Whatever ends the command, the
+same command goes on: a recording is in a shard, is a whole part, or is made anew.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from wav2uti.clock import SAMPLE_RATE, frames_in, seconds_at
+from wav2uti.corpus.quality import corpus_warnings
+from wav2uti.corpus.shard_writer import MAX_BYTES, ShardWriter, describe_encoders, shard_paths
+from wav2uti.corpus.shards import Shard, find_shards
+from wav2uti.errors import InputError, OutOfSpace
+from wav2uti.prepare.executors import Executor
+from wav2uti.prepare.make import Recipe, Work, make_part
+from wav2uti.prepare.part import FinishedPart, Report, part_name, read_part
+
+PARTS = ".parts"
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What the checks of a whole corpus need of a recording that is in a shard."""
+
+    id: str
+    speaker: str
+    split: str
+    sound_digest: str
+
+
+@dataclass
+class Job:
+    """Recordings into the shards of one folder.
+
+    Attributes:
+        out: the folder.
+        settings: command and options; a folder holds the work of one command with one recipe.
+        recipe: size and encoders.
+    """
+
+    out: Path
+    settings: dict[str, Any]
+    recipe: Recipe
+    _stored: dict[str, _Stored] = field(init=False, default_factory=dict)
+    _parts: dict[str, FinishedPart | None] = field(init=False, default_factory=dict)  # None: left out
+    _console: Console = field(init=False, default_factory=lambda: Console(stderr=True))
+
+    def run(self, works: Sequence[Work], executor: Executor, title: str) -> None:
+        """Make the recordings that are not there yet and print a summary.
+
+        Raises:
+            InputError: the folder holds other work or is being written, an encoder cannot be had, the disk is full, or
+                none of the recordings could be read.
+        """
+        # An encoder that cannot be loaded ends the command here; later it would leave out every recording.
+        self.encoders = describe_encoders([self.recipe.acoustic], [self.recipe.text])
+        self._check_settings()
+        with self._locked():
+            before = self._find_stored(works)
+            todo = [work for work in works if work.id not in self._stored]
+            if todo:
+                self._try_encoders()
+                self._find_parts(todo)
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            with Progress(*columns, console=self._console) as progress:
+                bar = progress.add_task(title, total=len(works), completed=len(works) - len(todo))
+                try:
+                    for _ in self._made(todo, executor):
+                        progress.advance(bar)
+                except KeyboardInterrupt:
+                    made = sum(part is not None for part in self._parts.values())
+                    self._say(f"Stopped: {made} recordings made so far are kept; the same command goes on.")
+                    raise
+            shutil.rmtree(self.out / PARTS, ignore_errors=True)
+        self._sum_up(before, len(works))
+
+    def is_complete(self, works: Sequence[Work]) -> bool:
+        """Whether the folder holds all of these recordings."""
+        self.encoders = describe_encoders([self.recipe.acoustic], [self.recipe.text])
+        self._check_settings()
+        held = {id for path in _shards(self.out) for id in Shard(path).ids}
+        return all(work.id in held for work in works)
+
+    def _made(self, todo: Sequence[Work], executor: Executor) -> Iterator[str]:
+        """Make parts and shards; gives the id of each recording that is made or left out."""
+        order = [work.id for work in todo]
+        waiting = iter(order)
+        current: str | None = next(waiting, None)
+        batch: list[str] = []
+        paths, shards = shard_paths(self.out), dict[str, list[str]]()
+
+        def collect(at_end: bool) -> None:
+            """Hand out a shard for each full batch of finished recordings, in their order."""
+            nonlocal current, batch
+            while current is not None and current in self._parts:
+                if self._parts[current] is not None:
+                    batch.append(current)
+                current = next(waiting, None)
+                if sum(self._part(id).report.bytes for id in batch) >= MAX_BYTES or (at_end and current is None):
+                    hand_out()
+            if at_end and batch:
+                hand_out()
+
+        def hand_out() -> None:
+            nonlocal batch
+            if batch:
+                path = next(paths)
+                shards[str(path)] = batch
+                parts = [self._part(id).path for id in batch]
+                executor.submit(str(path), write_shard, path, parts, self.encoders, self.settings)
+                batch = []
+
+        with executor:
+            for work in todo:
+                if work.id in self._parts:
+                    yield work.id
+                else:
+                    executor.submit(work.id, make_part, work, self.recipe, self.out / PARTS)
+            missing = sum(id not in self._parts for id in order)
+            collect(at_end=missing == 0)
+            for outcome in executor.outcomes():
+                if isinstance(outcome.error, OutOfSpace):
+                    raise outcome.error
+                if outcome.key in shards:
+                    if outcome.error is not None:
+                        raise outcome.error
+                    for id in shards[outcome.key]:
+                        shutil.rmtree(self._part(id).path, ignore_errors=True)
+                    continue
+                self._parts[outcome.key] = self._finished(outcome.key, outcome.error, outcome.value)
+                missing -= 1
+                yield outcome.key
+                collect(at_end=missing == 0)
+
+    def _finished(self, id: str, error: InputError | None, report: Report | None) -> FinishedPart | None:
+        """The part of a recording that was made; None, and a line for the user, where it was not."""
+        if error is not None:
+            self._say(f"Left out {id}: {error}")
+            return None
+        part = read_part(self.out / PARTS / part_name(id))
+        if part is None:
+            self._say(f"Left out {id}: its part has vanished from {self.out / PARTS}; run the same command again.")
+            return None
+        for warning in report.warnings if report else ():
+            self._say(f"{id}: {warning}")
+        return part
+
+    def _part(self, id: str) -> FinishedPart:
+        part = self._parts[id]
+        assert part is not None
+        return part
+
+    def _check_settings(self) -> None:
+        """Refuse a folder whose shards were made otherwise."""
+        for path in _shards(self.out):
+            shard = Shard(path)
+            wanted = self.settings | self.encoders
+            for name, value in (shard.settings | shard.encoders).items():
+                if wanted.get(name) != value:
+                    raise InputError(
+                        f"{path} was made with {_said(name, value)}, this command has "
+                        f"{_said(name, wanted.get(name))}; give the same options, or another folder."
+                    )
+
+    def _try_encoders(self) -> None:
+        sound = np.sin(np.arange(SAMPLE_RATE, dtype=np.float32) / 10)
+        self.recipe.acoustic.encode(sound, frames_in(SAMPLE_RATE))
+        self.recipe.text.encode("a")
+
+    def _find_stored(self, works: Sequence[Work]) -> int:
+        """Note what the shards hold; recordings whose files have changed are taken out. Returns how many are left."""
+        wanted = {work.id: work for work in works}
+        for path in _shards(self.out):
+            shard = Shard(path)
+            stale = []
+            for id in shard.ids:
+                if id in wanted and not wanted[id].is_made_from(shard.origin(id)):
+                    stale.append(id)
+                    self._say(f"{id} is made anew: its files or options have changed.")
+                    continue
+                info = shard.info(id)
+                digest = str(shard.quality(id).get("sound_digest", ""))
+                self._stored[id] = _Stored(id, info.speaker, info.split, digest)
+            shard.close()
+            if stale:
+                _take_out(path, stale)
+        return sum(id in self._stored for id in wanted)
+
+    def _find_parts(self, todo: Sequence[Work]) -> None:
+        """Keep the parts of an earlier run that fit, remove all else."""
+        names = {part_name(work.id): work for work in todo}
+        folder = self.out / PARTS
+        for path in folder.iterdir():
+            if path.is_dir():
+                work, part = names.get(path.name), read_part(path)
+                fits = part is not None and part.recipe == self.recipe.as_json()
+                if work is not None and part is not None and fits and work.is_made_from(part.origin):
+                    self._parts[work.id] = part
+                else:
+                    shutil.rmtree(path)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other commands out of the folder; it is removed again if nothing came into it."""
+        folder = self.out / PARTS
+        existed = self.out.is_dir()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / "lock")
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(f"Another wav2uti command is writing into {self.out}: wait for it.") from error
+        except OSError as error:
+            raise OutOfSpace(f"{self.out} cannot be written ({error.strerror}): choose another folder.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+            if not any(path.is_dir() for path in folder.glob("*")):
+                shutil.rmtree(folder, ignore_errors=True)
+            if not existed and self.out.is_dir() and not any(self.out.iterdir()):
+                self.out.rmdir()
+
+    def _sum_up(self, before: int, total: int) -> None:
+        """Warn of what concerns the corpus as a whole, and print what was done."""
+        written = [part.report for part in self._parts.values() if part is not None]
+        left_out = sum(part is None for part in self._parts.values())
+        for warning in corpus_warnings([*self._stored.values(), *written]):
+            self._say(f"Warning: {warning}.")
+        if not written and not before:
+            raise InputError(f"None of the {total} recordings could be read; the lines above say why.")
+        frames = sum(report.frames for report in written)
+        print(
+            f"{self.out}: {len(written)} recordings written ({frames} frames, {seconds_at(frames):.1f} s, "
+            f"{len({report.speaker for report in written})} speakers), {before} there before, {left_out} left out."
+        )
+
+    def _say(self, line: str) -> None:
+        """Print above the progress bar, without markup: names of files hold brackets."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def write_shard(path: Path, parts: Sequence[Path], encoders: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Write one shard from parts that are whole.
+
+    Raises:
+        InputError: a part is gone.
+        OutOfSpace: the shard cannot be written.
+    """
+    with ShardWriter(path, encoders, settings) as writer:
+        for folder in parts:
+            part = read_part(folder)
+            if part is None:
+                raise InputError(f"{folder} is no whole part any more: run the same command again.")
+            writer.add_arrays(part.report.id, part.attributes, part.arrays)
+
+
+def _take_out(path: Path, ids: Sequence[str]) -> None:
+    """Write a shard anew without some recordings; remove it where none is left."""
+    shard = Shard(path)
+    kept = [id for id in shard.ids if id not in ids]
+    if not kept:
+        shard.close()
+        path.unlink()
+        return
+    with ShardWriter(path, shard.encoders, shard.settings) as writer:
+        for id in kept:
+            writer.copy(path, id)
+        shard.close()
+
+
+def _shards(out: Path) -> list[Path]:
+    return find_shards(out) if out.is_dir() and any(out.glob("*.h5")) else []
+
+
+def _said(name: str, value: Any) -> str:
+    """A setting or a kind of encoder in words."""
+    names = ", ".join(value) if isinstance(value, dict) else value
+    return f"the {name} encoder {names}" if name in ("acoustic", "text") else f"{name} {names}"
