@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_up_video import noise
 
-from wav2uti.corpus.crop import Fit, moving_boxes, white_background
+from wav2uti.corpus.crop import Fit, Motion, moving_boxes, white_background
 
 
 def area_mean(picture, top, bottom, left, right):
@@ -110,3 +110,18 @@ def test_little_white_is_no_background():
     picture[:20, :20] = 255  # a button at the border: 400 of 12,000 pixels
     picture[40:80, 40:80] = 255  # a bright part of the tongue
     assert white_background(picture) is None
+
+
+def test_motion_beside_the_ultrasound_is_seen():
+    rng = np.random.default_rng(0)
+    motion = Motion(120, 200)
+    alone = Motion(120, 200)
+    for _ in range(40):
+        picture = np.zeros((120, 200), dtype=np.uint8)
+        picture[20:100, 10:110] = rng.integers(0, 200, (80, 100))
+        alone.see(picture)
+        picture[20:80, 140:190] = rng.integers(0, 200, (60, 50))
+        motion.see(picture)
+    assert alone.share_beside() == 0.0
+    assert motion.share_beside() == pytest.approx(3000 / 11000, abs=0.02)
+    assert Motion(8, 8).share_beside() == 0.0

@@ -47,23 +47,10 @@ def test_repeated_frames_are_counted_over_blocks(block):
     rng = np.random.default_rng(0)
     frames = np.repeat(rng.integers(0, 256, (15, 4, 4), dtype=np.uint8), 2, axis=0)
     frames[1::2] ^= 1  # the rounding of a codec: a level at most
-    meter = QualityMeter(has_surroundings=False)
+    meter = QualityMeter()
     for start in range(0, 30, block):
-        meter.see_raw((np.arange(start, start + block) / 30, frames[start : start + block]))
+        meter.see((np.arange(start, start + block) / 30, frames[start : start + block]))
     assert meter._changes == 14
-
-
-def test_motion_beside_the_fan_is_seen():
-    rng = np.random.default_rng(0)
-    frames = np.zeros((40, 64, 64), dtype=np.uint8)
-    frames[:, 10:50, 5:35] = rng.integers(0, 200, (40, 40, 30))
-    meter = QualityMeter(has_surroundings=True)
-    meter.see_drawn(frames)
-    assert meter._beside() == pytest.approx(0.0, abs=0.01)
-    frames[:, 10:40, 44:60] = rng.integers(0, 200, (40, 30, 16))
-    both = QualityMeter(has_surroundings=True)
-    both.see_drawn(frames)
-    assert both._beside() == pytest.approx(480 / (1200 + 480), abs=0.05)
 
 
 @dataclass

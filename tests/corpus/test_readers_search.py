@@ -92,7 +92,7 @@ def test_ids_are_unique_and_hidden_files_are_passed_over(tmp_path):
 def test_no_such_source_and_nothing_in_it(tmp_path):
     with pytest.raises(InputError, match="There is no file or folder"):
         find_recordings(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no recordings of a known layout in .*; the layouts are table: "):
+    with pytest.raises(InputError, match=r"no recordings of a known layout in .*; the layouts are table: "):
         find_recordings(tmp_path)
 
 

@@ -12,6 +12,7 @@ import soundfile
 from made_up_video import noise, tone, write_video
 
 from wav2uti.clock import FPS, samples_at
+from wav2uti.corpus.formats.video import VideoPicture
 from wav2uti.corpus.given import Given
 from wav2uti.corpus.readers.aaa_video import AAAVideoReader
 from wav2uti.corpus.readers.video import VideoReader
@@ -203,3 +204,14 @@ def test_durations_and_labelled_tongues_of_real_avis(shared, name):
         brighter.append(picture[row, column] > picture.mean())
     assert len(brighter) >= 200
     assert np.mean(brighter) >= 0.9
+
+
+@pytest.mark.parametrize("name", WITH_SOUND)
+def test_auto_holds_the_labelled_tongues(shared, name):
+    crop = VideoPicture(shared / f"aaa_video/{name}.avi", 112, "auto", False, 0.0).crop
+    _, x, y = np.array(list(labelled_tongue(shared / f"aaa_video/labels/{name}.CollectedData_AW.csv"))).T
+    assert crop[0] <= x.min()
+    assert x.max() <= crop[0] + crop[2]
+    assert crop[1] <= y.min()
+    assert y.max() <= crop[1] + crop[3]
+    assert crop[3] < 200  # of 240: the fan, not the black around it

@@ -91,6 +91,32 @@ def moving_boxes(std: NDArray[np.floating]) -> list[Crop]:
     return [(left, top, right - left, bottom - top) for left, top, right, bottom in boxes]
 
 
+class Motion:
+    """How much each pixel of a video moves, from frames that go by."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self._sum = np.zeros((height, width))
+        self._squares = np.zeros((height, width))
+        self._count = 0
+
+    def see(self, picture: NDArray[np.uint8]) -> None:
+        """Take note of a frame uint8 (H, W)."""
+        self._sum += picture
+        self._squares += np.square(picture, dtype=np.float64)
+        self._count += 1
+
+    def std(self) -> NDArray[np.float64]:
+        """Standard deviation of the grey of each pixel over time, (H, W)."""
+        count = max(self._count, 1)
+        variance: NDArray[np.float64] = self._squares / count - np.square(self._sum / count)
+        return np.sqrt(np.maximum(variance, 0.0))
+
+    def share_beside(self) -> float:
+        """Share of the moving regions' area that lies beside the largest one."""
+        areas = [width * height for _, _, width, height in moving_boxes(self.std())]
+        return 1 - areas[0] / sum(areas) if areas else 0.0
+
+
 def white_background(picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     """The white that reaches the border of a picture uint8 (H, W), such as the paper around a fan, as a mask (H, W).
 

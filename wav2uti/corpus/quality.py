@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2uti.clock import FPS
-from wav2uti.corpus.crop import moving_boxes
 from wav2uti.corpus.raw import Block
 from wav2uti.corpus.sound import SoundFacts
 from wav2uti.corpus.sync import Synchronised
@@ -17,9 +16,8 @@ FEW_FRAMES = 40.0  # distinct frames a second below which fast movements are los
 CLIPPED = 1.0e-3  # share of samples at full scale; a short burst of a healthy recording stays far below
 SILENT = 0.98  # share of 50 ms stretches below -60 dBFS; the silence around a word leaves more than this
 SHORT = 0.5  # of the longer stream, both together must cover
-SURROUNDINGS = 0.1  # share of the moving pixels that may lie beside the ultrasound
+BESIDE = 0.1  # share of what moves that may lie beside the ultrasound
 _SAME = 1  # grey levels; a repeated frame of a video may differ by the rounding of its compression
-_SAMPLED = 4  # every such frame counts for the motion
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Quality:
         sound_seconds: length of the sound.
         kept_seconds: length of what both have in common.
         clipped, silent, peak, sound_digest: as in `SoundFacts`.
-        beside: share of the moving pixels outside the largest moving region; None where nothing can be there.
+        beside: share of what moves that lies beside the largest moving region; None where there is nothing but the fan.
     """
 
     raw_rate: float
@@ -67,7 +65,7 @@ class Quality:
                 f"picture ({self.picture[0]:.2f} to {self.picture[1]:.2f} s) and sound (0 to {self.sound_seconds:.2f} "
                 f"s) share only {self.kept_seconds:.2f} s: check that both belong together, and the time offset"
             )
-        if self.beside is not None and self.beside > SURROUNDINGS:
+        if self.beside is not None and self.beside > BESIDE:
             found.append(
                 f"{self.beside:.0%} of what moves in it lies beside the largest moving region: give --crop, or "
                 "--crop auto, to keep the ultrasound alone"
@@ -82,15 +80,11 @@ class Quality:
 class QualityMeter:
     """Watches the frames of one recording go by."""
 
-    def __init__(self, has_surroundings: bool) -> None:
-        self._has_surroundings = has_surroundings
+    def __init__(self) -> None:
         self._last: NDArray[np.uint8] | None = None
         self._changes = 0
-        self._sum: NDArray[np.float64] | float = 0.0
-        self._squares: NDArray[np.float64] | float = 0.0
-        self._counted = 0
 
-    def see_raw(self, block: Block) -> None:
+    def see(self, block: Block) -> None:
         """Count the distinct ones of raw frames."""
         frames = block[1]
         before = frames[:-1] if self._last is None else np.concatenate((self._last[None], frames[:-1]))
@@ -99,16 +93,9 @@ class QualityMeter:
             self._changes += bool((np.maximum(a, b) - np.minimum(a, b)).max() > _SAME)
         self._last = frames[-1].copy()
 
-    def see_drawn(self, frames: NDArray[np.uint8]) -> None:
-        """Add up the motion of drawn frames uint8 (n, H, W)."""
-        if self._has_surroundings:
-            sampled = frames[::_SAMPLED].astype(np.float64)
-            self._sum = self._sum + sampled.sum(axis=0)
-            self._squares = self._squares + np.square(sampled).sum(axis=0)
-            self._counted += len(sampled)
-
     def quality(self, synchronised: Synchronised, sound: SoundFacts) -> Quality:
         """Figures, once all frames have gone by."""
+        beside = synchronised.raw.picture.motion_beside()
         times, rate = synchronised.raw_times, synchronised.raw.sound.rate
         length = float(times[-1] - times[0])
         return Quality(
@@ -121,17 +108,8 @@ class QualityMeter:
             silent=round(sound.silent, 4),
             peak=round(sound.peak, 6),
             sound_digest=sound.digest,
-            beside=self._beside(),
+            beside=None if beside is None else round(beside, 4),
         )
-
-    def _beside(self) -> float | None:
-        """Share of the moving pixels outside the largest moving region."""
-        if not self._has_surroundings or self._counted < 2:
-            return None
-        mean = self._sum / self._counted
-        std = np.sqrt(np.maximum(self._squares / self._counted - np.square(mean), 0.0))
-        areas = [width * height for _, _, width, height in moving_boxes(std)]
-        return round(1 - areas[0] / sum(areas), 4) if areas else 0.0
 
 
 class Described(Protocol):

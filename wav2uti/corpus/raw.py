@@ -23,12 +23,10 @@ class Picture(ABC):
     Attributes:
         kind: what a raw frame is, for the user: "63 x 412 scanlines", "320 x 240 video".
         period: time that the last raw frame lasts, in s; None stands for the median distance of the frames.
-        has_surroundings: the picture may show something beside the fan (a video), so that motion there is looked for.
     """
 
     kind: str
     period: float | None = None
-    has_surroundings: bool = False
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
@@ -42,6 +40,12 @@ class Picture(ABC):
     @abstractmethod
     def draw(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Raw frames uint8 (n, ...), also ones interpolated in time, as pictures uint8 (n, size, size)."""
+
+    def motion_beside(self) -> float | None:
+        """Share of what moves that lies beside the largest moving region, once `blocks` has gone by; None where
+        there is nothing but the fan.
+        """
+        return None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

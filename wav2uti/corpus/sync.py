@@ -46,9 +46,14 @@ def interpolate(frames: NDArray[np.uint8], frame_times: ArrayLike, at: ArrayLike
     result = np.empty((len(wanted), *frames.shape[1:]), dtype=np.uint8)
     for start in range(0, len(wanted), _BLOCK):
         part = slice(start, start + _BLOCK)
-        before, after = frames[left[part]].astype(np.float32), frames[right[part]].astype(np.float32)
         share = weight[part].astype(np.float32).reshape(-1, *(1,) * (frames.ndim - 1))
-        result[part] = np.rint(before + share * (after - before)).astype(np.uint8)
+        # In place: temporaries of this size cost more than the arithmetic.
+        before = frames[left[part]].astype(np.float32)
+        value = frames[right[part]].astype(np.float32)
+        value -= before
+        value *= share
+        value += before
+        result[part] = np.rint(value, out=value)
     return result
 
 

@@ -95,10 +95,9 @@ def _made(work: Work, size: int, part: Part | None, recipe: Recipe | None) -> Re
 
 def _take(raw: RawRecording, part: Part | None) -> Report:
     """Bring a raw recording to the common clock, with its checks."""
-    meter = QualityMeter(raw.picture.has_surroundings)
+    meter = QualityMeter()
     synchronised = Synchronised(replace(raw, picture=_Watched(raw.picture, meter)))
     for frames in synchronised.frames():
-        meter.see_drawn(frames)
         if part is not None:
             part.append("frames", frames)
     if part is not None:
@@ -171,8 +170,11 @@ class _Watched(Picture):
 
     def blocks(self) -> Iterator[Block]:
         for block in self._picture.blocks():
-            self._meter.see_raw(block)
+            self._meter.see(block)
             yield block
 
     def draw(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return self._picture.draw(frames)
+
+    def motion_beside(self) -> float | None:
+        return self._picture.motion_beside()

@@ -17,7 +17,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from wav2uti.corpus.crop import Crop, Fit, moving_boxes, white_background
+from wav2uti.corpus.crop import Crop, Fit, Motion, moving_boxes, white_background
 from wav2uti.corpus.raw import Block, Picture
 from wav2uti.corpus.sound import ArraySound, Sound
 from wav2uti.errors import InputError
@@ -25,6 +25,7 @@ from wav2uti.speech.audio import MAX_HOURS, RATES
 
 _FRAMES = 64  # in a block
 _LOOKS = 40  # frames, between half and twice as many, from which an automatic crop is found
+_LOOKED_AT = 16  # of so many frames one is looked at for motion beside the ultrasound
 _RIVAL = 4  # a second moving region may be the ultrasound too if it is at least the first divided by this
 _GAP = 0.05  # s; a hole in the sound's time stamps beyond this is filled with silence, less is rounding
 _ASPECTS = (0.25, 4.0)  # of pixels; a broken header states others, which are taken for 1
@@ -44,8 +45,6 @@ class VideoPicture(Picture):
         InputError: no video, no picture in it, a crop beyond it, or "auto" where not exactly one region moves.
     """
 
-    has_surroundings = True
-
     def __init__(self, path: Path, size: int, crop: Crop | Literal["auto"] | None, hflip: bool, shift: float) -> None:
         self.path, self.hflip, self.shift = path, hflip, shift
         with _opened(path) as container:
@@ -64,16 +63,20 @@ class VideoPicture(Picture):
             )
         self.fit = Fit(inner_width, inner_height, size, aspect if _ASPECTS[0] <= aspect <= _ASPECTS[1] else 1.0)
         self._white = white_background(self._cut_out(first[1]))
+        self._motion = Motion(height=inner_height, width=inner_width)
 
     def blocks(self) -> Iterator[Block]:
         times: list[float] = []
         frames = np.empty((_FRAMES, self.fit.size, self.fit.size), dtype=np.uint8)
         count = 0
+        self._motion = Motion(height=self.crop[3], width=self.crop[2])
         with _opened(self.path) as container:
             for time, whole in _pictures(container, self.path):
                 picture = self._cut_out(whole)
                 if self._white is not None:
                     picture = np.where(self._white, np.uint8(0), picture)
+                if count % _LOOKED_AT == 0:
+                    self._motion.see(picture)
                 frames[len(times)] = self.fit.draw(picture)
                 times.append(time + self.shift)
                 count += 1
@@ -87,6 +90,9 @@ class VideoPicture(Picture):
 
     def draw(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return frames
+
+    def motion_beside(self) -> float:
+        return self._motion.share_beside()
 
     def _cut_out(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The cropped and, if wanted, mirrored picture."""
@@ -217,8 +223,11 @@ def _too_few_frames(path: Path, count: int) -> InputError:
 
 def _moving_crop(path: Path) -> Crop:
     """The one region of a video that moves."""
-    pictures = np.stack(_spread_pictures(path))
-    boxes = moving_boxes(pictures.astype(np.float32).std(axis=0))
+    pictures = _spread_pictures(path)
+    # One after the other: all of them in float would be hundreds of megabytes.
+    mean = sum(picture.astype(np.float64) for picture in pictures) / len(pictures)
+    variance = sum(np.square(picture - mean) for picture in pictures) / len(pictures)
+    boxes = moving_boxes(np.sqrt(variance))
     if not boxes:
         raise InputError(f"Nothing moves in {path}: state where the ultrasound is with --crop x,y,width,height.")
     rivals = [box for box in boxes if _RIVAL * box[2] * box[3] >= boxes[0][2] * boxes[0][3]]
@@ -238,8 +247,8 @@ def _spread_pictures(path: Path) -> list[NDArray[np.uint8]]:
             try:
                 container.seek((container.start_time or 0) + container.duration * step // _LOOKS)
                 time, picture = next(_pictures(container, path))
-            except (av.error.FFmpegError, StopIteration):
-                break  # a file without an index
+            except (av.error.FFmpegError, OverflowError, StopIteration):
+                break  # a file without an index, or a broken one
             found[time] = picture
     if 2 * len(found) >= _LOOKS:
         return list(found.values())

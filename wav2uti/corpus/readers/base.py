@@ -11,6 +11,7 @@ from wav2uti.corpus.raw import RawRecording
 from wav2uti.corpus.recording import Recording
 from wav2uti.corpus.sync import read_whole
 
+
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """One utterance that a reader has found and not yet read.
@@ -26,7 +27,7 @@ class Candidate:
     id: str
     files: Mapping[str, Path]
     reader: "Reader" = field(repr=False)
-    given: Given = Given()
+    given: Given = field(default_factory=Given)
 
     @property
     def path(self) -> Path:
