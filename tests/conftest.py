@@ -34,7 +34,7 @@ class Run:
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of six simulated recordings of three speakers, 16x16."""
-    from wav2uti.prepare import simulate
+    from wav2uti.prepare.commands import simulate
 
     out = tmp_path_factory.mktemp("corpus") / "simulated"
     simulate(out, speakers=3, utterances=2, size=16, workers=1)

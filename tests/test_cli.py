@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import torch
 from conftest import REPOSITORY, Run
+from raw_ultrasound import write_recording
 
 from wav2uti.cli import COMMANDS, main
 
@@ -153,3 +154,19 @@ def test_a_misspelt_key_is_named(run: Run, tmp_path: Path, capsys: pytest.Captur
 
 def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "fitt" in fails(capsys, "fitt")
+
+
+def test_looking_before_preparing_and_inspecting_after(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_recording(tmp_path / "src", "001")
+    assert main(["prepare", "--dry-run", str(tmp_path / "src")]) == 0
+    assert "1 recordings, 0.0 minutes, 60 frames at 60 a second." in capsys.readouterr().out
+    assert main(["prepare", str(tmp_path / "src"), "--dry_run", "false"]) == 2
+    assert "Say where the shards shall go" in capsys.readouterr().err
+    assert main(["prepare", str(tmp_path / "src"), str(tmp_path / "out"), "--size=16", "--crop", "1,2,3"]) == 2
+    assert "--crop '1,2,3' is no crop: give x, y, width and height in pixels" in capsys.readouterr().err
+    assert main(["prepare", str(tmp_path / "src"), str(tmp_path / "out"), "--size=16", "--crop=1,2,3,4"]) == 0
+    assert main(["inspect", str(tmp_path / "out"), "001", "--out", str(tmp_path / "sheet.png")]) == 0
+    assert "60 of 16 x 16 pixels, 1.000 s at 60 a second" in capsys.readouterr().out
+    assert (tmp_path / "sheet.png").is_file()
+    assert main(["inspect", str(tmp_path / "out"), "002"]) == 2
+    assert "wav2uti inspect: There is no recording" in capsys.readouterr().err

@@ -26,8 +26,8 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "simulate": Command("wav2uti.prepare:simulate", "make the simulated corpus: HDF5 shards with known tongues"),
-    "prepare": Command("wav2uti.prepare:prepare", "turn recordings into shards, with embeddings", ("out",)),
+    "simulate": Command("wav2uti.prepare.commands:simulate", "make the simulated corpus: shards with known tongues"),
+    "prepare": Command("wav2uti.prepare.commands:prepare", "turn recordings into shards, with embeddings", ("out",)),
     "inspect": Command("wav2uti.video.inspection:inspect", "facts of a shard, and a picture of a recording", ("id",)),
     "fit": Command("wav2uti.trainer:fit", "train a model, from a YAML in configs/"),
     "validate": Command("wav2uti.trainer:validate", "loss of a checkpoint on the validation speakers"),

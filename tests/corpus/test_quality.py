@@ -10,7 +10,7 @@ from wav2uti.corpus.quality import Quality, QualityMeter, corpus_warnings
 GOOD = Quality(
     raw_rate=60.0,
     distinct_rate=60.0,
-    picture=(0.5, 3.0),
+    picture=[0.5, 3.0],
     sound_seconds=3.0,
     kept_seconds=2.5,
     clipped=0.0,

@@ -1,11 +1,12 @@
 """Splits: disjoint, repeatable, and honest about too few speakers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wav2uti.corpus.shards import RecordingInfo
-from wav2uti.data.splits import Split, split_by_speaker, split_by_utterance
+from wav2uti.data.splits import Split, split_as_given, split_by_speaker, split_by_utterance
 from wav2uti.errors import InputError
 
 
@@ -92,3 +93,11 @@ def test_utterances_are_held_out_of_every_speaker() -> None:
     assert split == split_by_utterance(infos, seed=0)
     assert split != split_by_utterance(infos, seed=1)
     assert [len(part) for part in split_by_utterance(corpus(1, 3), seed=0)] == [1, 1, 1]
+
+
+def test_the_split_that_the_corpus_states() -> None:
+    names = ["train", "test", "", "val", "train"]
+    infos = [replace(info, split=name) for info, name in zip(corpus(5, 1), names, strict=True)]
+    assert split_as_given(infos) == Split([infos[0], infos[4]], [infos[3]], [infos[1]])
+    with pytest.raises(InputError, match=r"Of 4 recording\(s\) the corpus states 0 to train on and 0 to test on"):
+        split_as_given(corpus(2, 2))

@@ -19,7 +19,8 @@ from wav2uti.corpus.recording import Interval, Recording
 from wav2uti.corpus.shards import Shard, find_shards
 from wav2uti.corpus.sound import ArraySound
 from wav2uti.errors import InputError
-from wav2uti.prepare import job, prepare, simulate
+from wav2uti.prepare import job
+from wav2uti.prepare.commands import prepare, simulate
 from wav2uti.prepare.work import Simulated
 from wav2uti.speech.acoustic import LogMel
 from wav2uti.speech.textual import CharacterCodes

@@ -10,7 +10,8 @@ import pytest
 from raw_ultrasound import write_recording
 
 from wav2uti.corpus.shards import Shard, find_shards
-from wav2uti.prepare import job, prepare
+from wav2uti.prepare import job
+from wav2uti.prepare.commands import prepare
 from wav2uti.prepare.make import make_part
 
 RECORDINGS = 40

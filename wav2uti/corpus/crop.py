@@ -1,8 +1,10 @@
 """From the picture of a video to the square that the model sees, and where in the picture the ultrasound is."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,24 @@ _THICKNESS = 60  # the lower side of the picture over the width of a line that i
 WHITE = 235  # grey from which a background is white
 _WHITE_SHARE = 0.05  # of the picture; a smaller white region is a letter or a button
 _WHITE_MARGIN = 2  # pixels that compression blurs at the edge of a white background
+
+
+def parse_crop(text: str) -> Crop | Literal["auto"]:
+    """A crop as users write it: "x,y,width,height" or "x y width height" in pixels, or "auto".
+
+    >>> parse_crop("120, 80, 640, 480")
+    (120, 80, 640, 480)
+
+    Raises:
+        ValueError: what to give instead.
+    """
+    if text.strip().lower() == "auto":
+        return "auto"
+    numbers = re.fullmatch(r"\s*" + r"[ ,;]+".join([r"([0-9]{1,6})"] * 4) + r"\s*", text)
+    x, y, width, height = (int(number) for number in numbers.groups()) if numbers else (0, 0, 0, 0)
+    if not width or not height:
+        raise ValueError('x, y, width and height in pixels, such as "120 80 640 480", or "auto"')
+    return x, y, width, height
 
 
 @dataclass(frozen=True)

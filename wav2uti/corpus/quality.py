@@ -36,7 +36,7 @@ class Quality:
 
     raw_rate: float
     distinct_rate: float
-    picture: tuple[float, float]
+    picture: list[float]
     sound_seconds: float
     kept_seconds: float
     clipped: float
@@ -101,7 +101,7 @@ class QualityMeter:
         return Quality(
             raw_rate=round((len(times) - 1) / length, 3) if length > 0 else 0.0,
             distinct_rate=round(self._changes / length, 3) if length > 0 else 0.0,
-            picture=(round(float(times[0]), 6), round(float(times[-1]) + synchronised.period, 6)),
+            picture=[round(float(times[0]), 6), round(float(times[-1]) + synchronised.period, 6)],
             sound_seconds=round(sound.samples / rate, 6),
             kept_seconds=round(synchronised.count / FPS, 6),
             clipped=round(sound.clipped, 6),

@@ -22,7 +22,7 @@ from wav2uti.data.clips import (
     choose_references,
     long_enough,
 )
-from wav2uti.data.splits import Split, split_by_speaker, split_by_utterance
+from wav2uti.data.splits import Split, split_as_given, split_by_speaker, split_by_utterance
 from wav2uti.errors import InputError
 
 STATISTICS_BLOCKS = 64  # blocks of 16 frames that mean and std of the frames are measured on
@@ -45,7 +45,8 @@ class ClipData(pl.LightningDataModule):
             frames outside the clip. `none` is the paper's setting.
         acoustic_context: frames of sound before and after a clip that come with it.
         split: `speaker` tests on speakers that training has not seen (the paper's setting); `utterance` holds out a
-            tenth of every speaker's recordings for validation and a tenth for the test.
+            tenth of every speaker's recordings for validation and a tenth for the test; `corpus` is the split that
+            the corpus states.
         test_speakers: names of the speakers held out for the test, or how many to draw (split by speaker only).
         val_speakers: the same for validation.
         num_workers: processes that read clips beside the main one.
@@ -61,7 +62,7 @@ class ClipData(pl.LightningDataModule):
         text: str = "auto",
         reference: Literal["none", "speaker"] = "none",
         acoustic_context: int = 8,
-        split: Literal["speaker", "utterance"] = "speaker",
+        split: Literal["speaker", "utterance", "corpus"] = "speaker",
         test_speakers: int | list[str] = 1,
         val_speakers: int | list[str] = 1,
         num_workers: int = 0,
@@ -116,8 +117,10 @@ class ClipData(pl.LightningDataModule):
         """Recordings that train, validate and test, those too short for a clip left out."""
         if self.split_by == "speaker":
             split = split_by_speaker(self._infos, self.test_speakers, self.val_speakers, self.seed)
-        else:
+        elif self.split_by == "utterance":
             split = split_by_utterance(self._infos, self.seed)
+        else:
+            split = split_as_given(self._infos)
         references = self._references
         kept = Split(*([i for i in part if long_enough(i, self.clip_frames, references)] for part in split))
         short = sum(map(len, split)) - sum(map(len, kept))

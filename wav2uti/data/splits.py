@@ -59,6 +59,20 @@ def split_by_speaker(
     )
 
 
+def split_as_given(infos: Sequence[RecordingInfo]) -> Split:
+    """The split that the corpus states; recordings of which it states none are in no set.
+
+    A speaker may be in several sets: `prepare` warns of it. Raises InputError where a set is empty that is needed.
+    """
+    split = Split(*([info for info in infos if info.split == name] for name in Split._fields))
+    if not split.train or not split.test:
+        raise InputError(
+            f"Of {len(infos)} recording(s) the corpus states {len(split.train)} to train on and {len(split.test)} to "
+            "test on: prepare it with a split (a column of a table, or folders train and test), or use split: speaker."
+        )
+    return split
+
+
 def split_by_utterance(infos: Sequence[RecordingInfo], seed: int) -> Split:
     """Split within each speaker: a tenth of the recordings, one at least, to validation and as many to the test.
 

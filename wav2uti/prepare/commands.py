@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from wav2uti.corpus.crop import Crop
+from wav2uti.corpus.crop import parse_crop
 from wav2uti.corpus.formats.names import NamePattern
 from wav2uti.corpus.formats.table import read_table
 from wav2uti.corpus.given import Given
@@ -67,7 +67,7 @@ def prepare(
     dry_run: bool = False,
     acoustic: AcousticEncoder | None = None,
     text: TextEncoder | None = None,
-    crop: Crop | Literal["auto"] | None = None,
+    crop: str | None = None,
     hflip: bool = False,
     offset: float = 0.0,
     language: str = "",
@@ -92,8 +92,8 @@ def prepare(
         dry_run: read and check everything, print a table of it, and write nothing.
         acoustic: encoder of the sound; log-mel energies by default.
         text: encoder of the text; fixed codes of characters by default.
-        crop: x, y, width and height of the ultrasound in a video, in pixels, or "auto" for the place that moves; by
-            default the whole picture.
+        crop: "X,Y,WIDTH,HEIGHT" of the ultrasound in a video, in pixels, or "auto" for the place that moves; by default
+            the whole picture.
         hflip: mirror videos, for recordings with the tip of the tongue on the left.
         offset: seconds added to the times of the frames; positive where the sound began before the picture.
         language: of what is spoken, such as "en" or "zh", where the corpus does not say.
@@ -109,7 +109,11 @@ def prepare(
         raise InputError(f"Frames cannot be {size} pixels wide; give a size such as 64, 96 or 112.")
     if out is None and not dry_run:
         raise InputError("Say where the shards shall go: wav2uti prepare SOURCE OUT, or add --dry-run to only look.")
-    given = Given(crop=crop, hflip=hflip or None, offset=offset or None, language=language or None)
+    try:
+        place = None if crop is None else parse_crop(crop)
+    except ValueError as error:
+        raise InputError(f"--crop {crop!r} is no crop: give {error}.") from error
+    given = Given(crop=place, hflip=hflip or None, offset=offset or None, language=language or None)
     candidates = find_recordings(
         source, layout, given, NamePattern(names) if names else None, read_table(about) if about else None
     )

@@ -8,9 +8,11 @@ same command goes on: a recording is in a shard, is a whole part, or is made ane
 """
 
 import shutil
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,9 @@ from wav2uti.corpus.quality import corpus_warnings
 from wav2uti.corpus.shard_writer import MAX_BYTES, ShardWriter, describe_encoders, shard_paths
 from wav2uti.corpus.shards import Shard, find_shards
 from wav2uti.errors import InputError, OutOfSpace
-from wav2uti.prepare.executors import Executor
+from wav2uti.prepare.executors import Executor, Outcome
 from wav2uti.prepare.make import Recipe, Work, make_part
-from wav2uti.prepare.part import FinishedPart, Report, part_name, read_part
+from wav2uti.prepare.part import Report, part_name, read_part
 
 PARTS = ".parts"
 
@@ -55,7 +57,7 @@ class Job:
     settings: dict[str, Any]
     recipe: Recipe
     _stored: dict[str, _Stored] = field(init=False, default_factory=dict)
-    _parts: dict[str, FinishedPart | None] = field(init=False, default_factory=dict)  # None: left out
+    _reports: dict[str, Report | None] = field(init=False, default_factory=dict)  # None: left out
     _console: Console = field(init=False, default_factory=lambda: Console(stderr=True))
 
     def run(self, works: Sequence[Work], executor: Executor, title: str) -> None:
@@ -65,8 +67,6 @@ class Job:
             InputError: the folder holds other work or is being written, an encoder cannot be had, the disk is full, or
                 none of the recordings could be read.
         """
-        # An encoder that cannot be loaded ends the command here; later it would leave out every recording.
-        self.encoders = describe_encoders([self.recipe.acoustic], [self.recipe.text])
         self._check_settings()
         with self._locked():
             before = self._find_stored(works)
@@ -81,7 +81,7 @@ class Job:
                     for _ in self._made(todo, executor):
                         progress.advance(bar)
                 except KeyboardInterrupt:
-                    made = sum(part is not None for part in self._parts.values())
+                    made = sum(report is not None for report in self._reports.values())
                     self._say(f"Stopped: {made} recordings made so far are kept; the same command goes on.")
                     raise
             shutil.rmtree(self.out / PARTS, ignore_errors=True)
@@ -89,85 +89,58 @@ class Job:
 
     def is_complete(self, works: Sequence[Work]) -> bool:
         """Whether the folder holds all of these recordings."""
-        self.encoders = describe_encoders([self.recipe.acoustic], [self.recipe.text])
         self._check_settings()
         held = {id for path in _shards(self.out) for id in Shard(path).ids}
         return all(work.id in held for work in works)
 
     def _made(self, todo: Sequence[Work], executor: Executor) -> Iterator[str]:
         """Make parts and shards; gives the id of each recording that is made or left out."""
-        order = [work.id for work in todo]
-        waiting = iter(order)
-        current: str | None = next(waiting, None)
-        batch: list[str] = []
-        paths, shards = shard_paths(self.out), dict[str, list[str]]()
+        batches, paths = _Batches([work.id for work in todo]), shard_paths(self.out)
+        shards: dict[str, list[str]] = {}
 
-        def collect(at_end: bool) -> None:
-            """Hand out a shard for each full batch of finished recordings, in their order."""
-            nonlocal current, batch
-            while current is not None and current in self._parts:
-                if self._parts[current] is not None:
-                    batch.append(current)
-                current = next(waiting, None)
-                if sum(self._part(id).report.bytes for id in batch) >= MAX_BYTES or (at_end and current is None):
-                    hand_out()
-            if at_end and batch:
-                hand_out()
-
-        def hand_out() -> None:
-            nonlocal batch
-            if batch:
+        def write_full(done: str) -> None:
+            report = self._reports[done]
+            for ids in batches.finish(done, report.bytes if report else None):
                 path = next(paths)
-                shards[str(path)] = batch
-                parts = [self._part(id).path for id in batch]
-                executor.submit(str(path), write_shard, path, parts, self.encoders, self.settings)
-                batch = []
+                shards[str(path)] = ids
+                executor.submit(str(path), write_shard, path, [self._part(id) for id in ids], *self._about_shards)
 
         with executor:
             for work in todo:
-                if work.id in self._parts:
-                    yield work.id
-                else:
+                if work.id not in self._reports:
                     executor.submit(work.id, make_part, work, self.recipe, self.out / PARTS)
-            missing = sum(id not in self._parts for id in order)
-            collect(at_end=missing == 0)
+            for id in list(self._reports):
+                yield id
+                write_full(id)
             for outcome in executor.outcomes():
-                if isinstance(outcome.error, OutOfSpace):
+                if isinstance(outcome.error, OutOfSpace) or (outcome.error and outcome.key in shards):
                     raise outcome.error
                 if outcome.key in shards:
-                    if outcome.error is not None:
-                        raise outcome.error
-                    for id in shards[outcome.key]:
-                        shutil.rmtree(self._part(id).path, ignore_errors=True)
+                    for id in shards.pop(outcome.key):
+                        shutil.rmtree(self._part(id), ignore_errors=True)
                     continue
-                self._parts[outcome.key] = self._finished(outcome.key, outcome.error, outcome.value)
-                missing -= 1
+                self._note(outcome)
                 yield outcome.key
-                collect(at_end=missing == 0)
+                write_full(outcome.key)
 
-    def _finished(self, id: str, error: InputError | None, report: Report | None) -> FinishedPart | None:
-        """The part of a recording that was made; None, and a line for the user, where it was not."""
-        if error is not None:
-            self._say(f"Left out {id}: {error}")
-            return None
-        part = read_part(self.out / PARTS / part_name(id))
-        if part is None:
-            self._say(f"Left out {id}: its part has vanished from {self.out / PARTS}; run the same command again.")
-            return None
+    def _note(self, outcome: Outcome) -> None:
+        """Keep the report of a recording, and tell the user what is wrong with it."""
+        report: Report | None = outcome.value
+        self._reports[outcome.key] = report
+        if report is None:
+            self._say(f"Left out {outcome.key}: {outcome.error}")
         for warning in report.warnings if report else ():
-            self._say(f"{id}: {warning}")
-        return part
+            self._say(f"{outcome.key}: {warning}")
 
-    def _part(self, id: str) -> FinishedPart:
-        part = self._parts[id]
-        assert part is not None
-        return part
+    def _part(self, id: str) -> Path:
+        return self.out / PARTS / part_name(id)
 
     def _check_settings(self) -> None:
         """Refuse a folder whose shards were made otherwise."""
         for path in _shards(self.out):
             shard = Shard(path)
-            wanted = self.settings | self.encoders
+            encoders, settings = self._about_shards
+            wanted = settings | encoders
             for name, value in (shard.settings | shard.encoders).items():
                 if wanted.get(name) != value:
                     raise InputError(
@@ -175,7 +148,13 @@ class Job:
                         f"{_said(name, wanted.get(name))}; give the same options, or another folder."
                     )
 
+    @cached_property
+    def _about_shards(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What every shard says of its encoders and settings."""
+        return describe_encoders([self.recipe.acoustic], [self.recipe.text]), self.settings
+
     def _try_encoders(self) -> None:
+        """An encoder that cannot be loaded ends the command here; later it would leave out every recording."""
         sound = np.sin(np.arange(SAMPLE_RATE, dtype=np.float32) / 10)
         self.recipe.acoustic.encode(sound, frames_in(SAMPLE_RATE))
         self.recipe.text.encode("a")
@@ -208,7 +187,7 @@ class Job:
                 work, part = names.get(path.name), read_part(path)
                 fits = part is not None and part.recipe == self.recipe.as_json()
                 if work is not None and part is not None and fits and work.is_made_from(part.origin):
-                    self._parts[work.id] = part
+                    self._reports[work.id] = part.report
                 else:
                     shutil.rmtree(path)
 
@@ -236,8 +215,8 @@ class Job:
 
     def _sum_up(self, before: int, total: int) -> None:
         """Warn of what concerns the corpus as a whole, and print what was done."""
-        written = [part.report for part in self._parts.values() if part is not None]
-        left_out = sum(part is None for part in self._parts.values())
+        written = [report for report in self._reports.values() if report is not None]
+        left_out = len(self._reports) - len(written)
         for warning in corpus_warnings([*self._stored.values(), *written]):
             self._say(f"Warning: {warning}.")
         if not written and not before:
@@ -251,6 +230,31 @@ class Job:
     def _say(self, line: str) -> None:
         """Print above the progress bar, without markup: names of files hold brackets."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Batches:
+    """Sorts recordings that finish in any order into shards, in the order of their names."""
+
+    def __init__(self, order: Sequence[str]) -> None:
+        self._order = deque(order)
+        self._finished: dict[str, int | None] = {}
+        self._batch: list[str] = []
+        self._bytes = 0
+
+    def finish(self, id: str, size: int | None) -> list[list[str]]:
+        """Take note of a finished recording (None: left out); gives the ids of the shards that are full by it."""
+        self._finished[id] = size
+        full = []
+        while self._order and self._order[0] in self._finished:
+            next_id = self._order.popleft()
+            next_size = self._finished.pop(next_id)
+            if next_size is not None:
+                self._batch.append(next_id)
+                self._bytes += next_size
+            if self._batch and (self._bytes >= MAX_BYTES or not self._order):
+                full.append(self._batch)
+                self._batch, self._bytes = [], 0
+        return full
 
 
 def write_shard(path: Path, parts: Sequence[Path], encoders: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

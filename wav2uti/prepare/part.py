@@ -8,10 +8,12 @@ import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import blake2b
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from numpy.typing import NDArray
 from wav2uti.corpus.shard_writer import FileArray
 from wav2uti.corpus.shards import AUDIO_SCALE
 from wav2uti.errors import OutOfSpace
+
+T = TypeVar("T")
 
 ABOUT = "about.json"
 
@@ -69,7 +73,7 @@ class Part:
         # Two machines may make the same part at once, where the first was believed dead.
         self.folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         self.attributes: dict[str, Any] = {}
-        self._files: dict[str, BinaryIO] = {}
+        self._files: dict[str, FileIO] = {}
         self._arrays: dict[str, tuple[int, tuple[int, ...], str]] = {}  # rows, shape of a row, type
         self._finished = False
 
@@ -104,13 +108,15 @@ class Part:
         count, row, dtype = self._arrays.get(name, (0, rows.shape[1:], rows.dtype.str))
         if name not in self._files:
             path = self.folder / _file_name(name)
-            self._writing(lambda: self._files.update({name: path.open("wb")}))
-        self._writing(lambda: self._files[name].write(np.ascontiguousarray(rows).data))
+            # Unbuffered: a buffer that finds the disk full would say so again when it is closed.
+            self._writing(lambda: self._files.update({name: path.open("wb", buffering=0)}))
+        content = np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
+        while len(content):
+            content = content[self._writing(partial(self._files[name].write, content.data)) :]
         self._arrays[name] = (count + len(rows), row, dtype)
 
     def array(self, name: str) -> FileArray:
         """An array of which all rows are written."""
-        self._writing(self._files[name].flush)
         return _array(self.folder, name, self._arrays[name])
 
     def finish(self, recipe: str, report: Report, origin: dict[str, Any]) -> None:
@@ -125,15 +131,13 @@ class Part:
             "attributes": self.attributes,
             "arrays": self._arrays,
         }
-        for name in self._files:
-            self._writing(self._files[name].flush)
         self._writing(lambda: (self.folder / ABOUT).write_text(json.dumps(about)))
         self._finished = True
 
-    def _writing(self, action: Callable[[], Any]) -> None:
+    def _writing(self, action: Callable[[], T]) -> T:
         """Do something with the disk, or say that it is refused."""
         try:
-            action()
+            return action()
         except OSError as error:
             raise OutOfSpace(
                 f"{self.path.parent} cannot be written ({error.strerror}): free space or choose another folder."

@@ -109,6 +109,8 @@ class Processes(Remote):
         finally:  # also after a second Ctrl-C
             for worker in self._workers:
                 worker.process.terminate()
+            for worker in self._workers:
+                worker.process.join(GRACE)
 
 
 class _Worker:

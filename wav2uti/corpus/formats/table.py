@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from typing import Any
 
-from wav2uti.corpus.crop import Crop
+from wav2uti.corpus.crop import parse_crop
 from wav2uti.corpus.formats.names import SPLITS, TASKS
 from wav2uti.corpus.formats.textgrid import read_text
 from wav2uti.corpus.given import Given
@@ -163,17 +163,6 @@ def _offset(cell: str) -> float:
     return value
 
 
-def _crop(cell: str) -> Crop | Literal["auto"]:
-    """Four numbers with blanks or commas between them, or the word."""
-    if cell.lower() == "auto":
-        return "auto"
-    numbers = re.fullmatch(r"([0-9]{1,6})[ ,;]+([0-9]{1,6})[ ,;]+([0-9]{1,6})[ ,;]+([0-9]{1,6})", cell)
-    x, y, width, height = (int(number) for number in numbers.groups()) if numbers else (0, 0, 0, 0)
-    if not width or not height:
-        raise ValueError('x, y, width and height in pixels, such as "120 80 640 480", or "auto"')
-    return x, y, width, height
-
-
 def _language(cell: str) -> str:
     """A BCP 47 tag, not looked up."""
     if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*+", cell):
@@ -204,7 +193,7 @@ _COLUMNS: dict[str, Callable[[str], object]] = {
     "language": _language,
     "split": _one_of(SPLITS, "train, val or test"),
     "offset": _offset,
-    "crop": _crop,
+    "crop": parse_crop,
     "hflip": _one_of(_YES, "yes or no"),
     "textgrid": _file,
 }
