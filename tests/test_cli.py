@@ -170,3 +170,14 @@ def test_looking_before_preparing_and_inspecting_after(tmp_path: Path, capsys: p
     assert (tmp_path / "sheet.png").is_file()
     assert main(["inspect", str(tmp_path / "out"), "002"]) == 2
     assert "wav2uti inspect: There is no recording" in capsys.readouterr().err
+
+
+def test_a_mistake_in_the_options_of_a_class_is_its_own_sentence(
+    simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = REPOSITORY / "configs" / "debug.yaml"
+    arguments = ["fit", f"--config={config}", f"--data.shards={simulated}", "--trainer.logger=false"]
+    assert main([*arguments, f"--model.init_args.start_from={tmp_path / 'none.ckpt'}"]) == 2
+    assert capsys.readouterr().err.startswith(f"wav2uti fit: There is no checkpoint {tmp_path / 'none.ckpt'}")
+    assert main([*arguments, "--data.batch_size=0"]) == 2
+    assert "wav2uti fit: clip_frames (16) and batch_size (0) must be 1 or more" in capsys.readouterr().err

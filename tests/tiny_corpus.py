@@ -37,6 +37,9 @@ class Letters(TextEncoder):
     def encode(self, text: str) -> NDArray[np.float32]:
         return np.array([(ord(letter), 1) for letter in text], dtype=np.float32).reshape(-1, 2)
 
+    def spans(self, text: str) -> NDArray[np.int64]:
+        return np.stack([np.arange(len(text)), np.arange(len(text)) + 1], axis=1)
+
     def spec(self) -> dict[str, Any]:
         return {"class": "Letters", "args": {}}
 

@@ -28,6 +28,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "simulate": Command("wav2uti.prepare.commands:simulate", "make the simulated corpus: shards with known tongues"),
     "prepare": Command("wav2uti.prepare.commands:prepare", "turn recordings into shards, with embeddings", ("out",)),
+    "embed": Command("wav2uti.prepare.embed:embed", "add embeddings of other encoders to shards"),
     "inspect": Command("wav2uti.video.inspection:inspect", "facts of a shard, and a picture of a recording", ("id",)),
     "fit": Command("wav2uti.trainer:fit", "train a model, from a YAML in configs/"),
     "validate": Command("wav2uti.trainer:validate", "loss of a checkpoint on the validation speakers"),

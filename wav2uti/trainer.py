@@ -88,6 +88,16 @@ class CLI(LightningCLI):
         """The corpus's facts go to the model: no width or statistic is typed twice."""
         parser.link_arguments("data.facts", "model.init_args.facts", apply_on="instantiate")
 
+    def instantiate_classes(self) -> None:
+        """A mistake that a class finds in its options is told as it tells it; jsonargparse would wrap it."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, InputError):
+                cause = cause.__cause__ or cause.__context__
+            raise (cause or error) from error
+
     def before_instantiate_classes(self) -> None:
         """A missing model or checkpoint is the user's mistake; Lightning would show a traceback."""
         config = self.config[self.subcommand]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wav2uti.condition.condition import Condition, concatenate
-from wav2uti.condition.fusion import Fusion, sinusoids
+from wav2uti.condition.fusion import Fusion, LayerMix, NullAcoustic, sinusoids
 
 
 @pytest.fixture
@@ -86,3 +86,76 @@ def test_concatenate_refuses_a_mixture() -> None:
     assert joined.reference.shape == (2, 1, 4, 4)
     with pytest.raises(ValueError, match="reference"):
         concatenate(Condition(frames, reference), Condition(frames))
+
+
+def test_no_text_is_like_empty_text(inputs: dict[str, torch.Tensor]) -> None:
+    fusion = Fusion(10, 6, width=32, heads=4).eval()
+    empty = fusion(inputs["acoustic"], torch.zeros(2, 0, 6), torch.zeros(2, 0, dtype=torch.bool), inputs["progress"])
+    assert torch.equal(empty, fusion(inputs["acoustic"], None, None, inputs["progress"]))
+
+
+def test_one_recording_without_text_changes_nothing_for_the_other(inputs: dict[str, torch.Tensor]) -> None:
+    fusion = Fusion(10, 6, width=32, heads=4).eval()
+    before = fusion(**inputs)
+    inputs["text_mask"] = inputs["text_mask"].clone()
+    inputs["text_mask"][1] = False
+    after = fusion(**inputs)
+    assert torch.allclose(before[0], after[0], atol=1e-5)
+    assert torch.isfinite(after).all()
+
+
+def test_places_default_to_an_even_spread(inputs: dict[str, torch.Tensor]) -> None:
+    fusion = Fusion(10, 6, width=32, heads=4).eval()
+    places = torch.tensor([[0.1, 0.3, 0.5, 0.7, 0.9], [1 / 6, 3 / 6, 5 / 6, 0, 0]])
+    assert torch.allclose(fusion(**inputs), fusion(**inputs, text_places=places), atol=1e-5)
+    places[0, 2] = 0.6
+    moved = fusion(**inputs, text_places=places)
+    assert not torch.allclose(fusion(**inputs)[0], moved[0], atol=1e-5)
+    assert torch.allclose(fusion(**inputs)[1], moved[1], atol=1e-5)
+
+
+def test_layers_begin_with_equal_weights() -> None:
+    mix = LayerMix(12, 3)
+    layers = torch.randn(3, 2, 5, 4)
+    variance, mean = torch.var_mean(layers, dim=-1, keepdim=True, unbiased=False)
+    expected = ((layers - mean) / (variance + 1e-5).sqrt()).mean(dim=0)
+    torch.testing.assert_close(mix(torch.cat([*layers], dim=-1)), expected)
+
+
+def test_a_layer_may_take_all_the_weight_and_its_size_does_not_matter() -> None:
+    mix = LayerMix(12, 3)
+    with torch.no_grad():
+        mix.scores[1] = 50.0
+    x = torch.randn(2, 5, 12)
+    louder = x.unflatten(-1, (3, 4)) * torch.tensor([9.0, 100.0, 0.1])[:, None]
+    torch.testing.assert_close(mix(x), mix(louder.flatten(-2)), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(mix(x), torch.nn.functional.layer_norm(x[..., 4:8], (4,)))
+
+
+def test_mix_and_fusion_learn_and_the_embeddings_do_not(inputs: dict[str, torch.Tensor]) -> None:
+    fusion = Fusion(10, 6, acoustic_layers=2, width=32, heads=4)
+    fused = fusion(**inputs)
+    assert fused.shape == (2, 16, 32)
+    (fused * torch.randn_like(fused)).sum().backward()
+    assert {name for name, p in fusion.named_parameters() if p.grad is None} == {"null"}
+    assert fusion.mix is not None
+    assert fusion.mix.scores.grad is not None
+    assert fusion.mix.scores.grad.abs().min() > 0
+    assert not any(tensor.requires_grad for tensor in inputs.values())
+
+
+def test_layers_must_divide_the_width() -> None:
+    with pytest.raises(ValueError, match="width 10 is no multiple of their 3 layers"):
+        Fusion(10, 6, acoustic_layers=3)
+
+
+def test_one_layer_has_no_weights_of_layers() -> None:
+    assert not any(name.startswith("mix") for name, _ in Fusion(10, 6).named_parameters())
+
+
+def test_the_null_vector_stands_for_dropped_sound() -> None:
+    null = NullAcoustic(3)
+    sound = torch.ones(2, 4, 3)
+    left = null(sound, torch.tensor([True, False]))
+    assert torch.equal(left[0], null.vector.expand(4, 3))
+    assert torch.equal(left[1], sound[1])

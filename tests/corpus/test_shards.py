@@ -3,7 +3,7 @@
 import pickle
 import resource
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import h5py
@@ -170,6 +170,26 @@ def test_missing_dataset_and_recording_are_named(path: Path) -> None:
         Shard(path).frames("nobody")
     with pytest.raises(InputError, match="acoustic/hubert is missing"):
         Shard(path).acoustic("full", "hubert")
+
+
+def test_copy_adds_and_replaces(path: Path, tmp_path: Path) -> None:
+    tokens = np.ones((9, 5), dtype=np.float16)
+    encoders = {"acoustic": {}, "text": {"letters": {}, "new": {}}}
+    with ShardWriter(tmp_path / "copy.h5", encoders, {"command": "test"}) as writer:
+        arrays = {"text/new": tokens, "text/letters": tokens[:3]}
+        writer.copy(path, "full", {"text": "other"}, arrays)
+        writer.copy(path, "plain")
+        with pytest.raises(InputError, match=r"'full' .* already"):
+            writer.copy(path, "full")
+        with pytest.raises(InputError, match=r"shard-00000\.h5: recording 'nobody' is damaged"):
+            writer.copy(path, "nobody")
+    shard = Shard(tmp_path / "copy.h5")
+    assert shard.ids == ["full", "plain"]
+    assert shard.info("full").text == "other"
+    assert shard.text("full", "new").shape == (9, 5)
+    assert shard.text("full", "letters").shape == (3, 5)
+    assert_equal(shard.recording("plain"), Shard(path).recording("plain"))
+    assert_equal(replace(shard.recording("full"), text="say full"), Shard(path).recording("full"))
 
 
 def broken_after(count: int, error: BaseException) -> Iterator[Recording]:

@@ -88,6 +88,22 @@ def test_text_and_phones_say_the_same(corpus: list[Recording]) -> None:
         assert spoken == []
 
 
+def test_each_syllable_is_a_word_with_the_times_of_its_phones(corpus: list[Recording]) -> None:
+    for recording in corpus:
+        assert " ".join(word.label for word in recording.words) == recording.text
+        spoken = [phone for phone in recording.phones if phone.label != "sil"]
+        assert (recording.words[0].start, recording.words[-1].end) == (spoken[0].start, spoken[-1].end)
+        assert all(a.end == b.start for a, b in zip(recording.words, recording.words[1:], strict=False))
+        for word in recording.words:
+            within = [phone for phone in spoken if word.start <= phone.start and phone.end <= word.end]
+            assert (within[0].start, within[-1].end) == (word.start, word.end)
+            # Its first phone is its initial, where it has one.
+            initial = next((i for i in sorted(INITIALS, key=len, reverse=True) if word.label.startswith(i)), "")
+            assert within[0].label == initial or not initial
+            assert len(within) >= 2 or not initial
+        assert sum(word.start <= p.start < word.end for word in recording.words for p in spoken) == len(spoken)
+
+
 def test_the_same_seed_gives_the_same_bits(corpus: list[Recording]) -> None:
     assert_same(corpus[1], simulate_recording(0, 1, size=32, seed=0))
     assert not np.array_equal(simulate_recording(0, 0, size=32, seed=1).audio, corpus[0].audio)

@@ -38,6 +38,28 @@ def test_clip_is_cut_where_asked(infos: list[RecordingInfo]) -> None:
     assert "".join(chr(int(code)) for code in clip.text[:, 0]) == "say a1"
     np.testing.assert_allclose(clip.progress.numpy(), (np.arange(5, 13) + 0.5) / 40, rtol=1e-6)
     assert clip.reference is None
+    assert clip.text_places is not None
+    np.testing.assert_allclose(clip.text_places.numpy(), (np.arange(6) + 0.5) / 6, rtol=1e-6)
+
+
+def test_tokens_stand_at_their_times_where_they_are_known(
+    infos: list[RecordingInfo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = np.arange(6, dtype=np.float32)[:, None] * 0.1
+    times = np.concatenate([letters, letters + 0.1], axis=1)  # s, in a recording of 40 / 60 s
+    known = {"a1": times}
+    monkeypatch.setattr(Shard, "text_times", lambda self, id, encoder: known.get(id), raising=False)
+
+    def places(recording: int, timed: bool) -> np.ndarray:
+        found = ClipDataset(infos, 8, "frame-counter", "letters", text_times=timed)[recording, 5].text_places
+        assert found is not None
+        return found.numpy()
+
+    even = (np.arange(6) + 0.5) / 6
+    np.testing.assert_allclose(places(0, timed=True), (np.arange(6) + 0.5) * 0.1 * 60 / 40, rtol=1e-5)
+    np.testing.assert_allclose(places(0, timed=False), even, rtol=1e-6)
+    np.testing.assert_allclose(places(1, timed=True), even, rtol=1e-6)
+    assert places(4, timed=True).shape == (0,)
 
 
 def test_sound_comes_with_its_context(infos: list[RecordingInfo]) -> None:
@@ -64,6 +86,22 @@ def test_reference_frame_is_of_the_speaker_and_never_of_the_clip(infos: list[Rec
     np.testing.assert_allclose(reference(4, 0), make_recording("c1", frames=16).frames[8], atol=1e-4)
 
 
+def test_reference_may_be_the_mean_of_several_frames(infos: list[RecordingInfo]) -> None:
+    clips = ClipDataset(infos, 16, "frame-counter", references=choose_references(infos), reference_frames=4)
+
+    def reference(recording: int) -> np.ndarray:
+        frame = clips[recording, 0].reference
+        assert frame is not None
+        return (frame[0].numpy() + 1) * 127.5
+
+    other = make_recording("a1").frames  # 40 frames: the middles of its quarters
+    np.testing.assert_allclose(reference(1), other[[5, 15, 25, 35]].mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(reference(3), REFERENCE)  # stored with the recording: stays as it is
+    whole = ClipDataset(infos, 16, "frame-counter", references=choose_references(infos), reference_frames=1)[1, 0]
+    assert whole.reference is not None
+    np.testing.assert_allclose((whole.reference[0].numpy() + 1) * 127.5, other[20], atol=1e-4)
+
+
 def test_recording_that_must_give_its_own_reference_needs_a_frame_more(infos: list[RecordingInfo]) -> None:
     references = choose_references(infos)
     by_id = {info.id: info for info in infos}
@@ -74,14 +112,18 @@ def test_recording_that_must_give_its_own_reference_needs_a_frame_more(infos: li
 
 def test_collate_pads_and_masks_text() -> None:
     def clip(tokens: int) -> Clip:
-        return Clip("x", torch.zeros(1, 4, 6, 6), torch.zeros(4, 3), torch.zeros(4), torch.ones(tokens, 2))
+        text, places = torch.ones(tokens, 2), torch.full((tokens,), 0.5)
+        return Clip("x", torch.zeros(1, 4, 6, 6), torch.zeros(4, 3), torch.zeros(4), text, places)
 
     batch = collate([clip(2), clip(0), clip(3)])
     assert batch["text"].shape == (3, 3, 2)
     assert batch["text_mask"].tolist() == [[True, True, False], [False] * 3, [True] * 3]
     assert batch["text_mask"].dtype == torch.bool
     assert torch.equal(batch["text"].sum(dim=(1, 2)), torch.tensor([4.0, 0.0, 6.0]))
-    assert collate([clip(0), clip(0)])["text"].shape == (2, 0, 2)
+    assert batch["text_places"].tolist() == [[0.5, 0.5, 0.0], [0.0] * 3, [0.5] * 3]
+    empty = collate([clip(0), clip(0)])
+    assert empty["text"].shape == (2, 0, 2)
+    assert empty["text_mask"].shape == empty["text_places"].shape == (2, 0)
 
 
 def test_collate_leaves_out_what_the_data_do_not_use() -> None:

@@ -13,6 +13,7 @@ from tiny_corpus import FrameCounter, Letters, make_recording, write_corpus
 
 from wav2uti.corpus.recording import Recording
 from wav2uti.corpus.shard_writer import write_shards
+from wav2uti.corpus.shards import Shard
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError
 from wav2uti.speech.embed import embed
@@ -42,8 +43,9 @@ def test_facts_are_json_and_agree_with_numpy(folder: str) -> None:
     assert facts.pop("frame_std") == pytest.approx(frames.std(), abs=1e-9)
     assert facts == {
         "size": 12,
-        "acoustic": {"name": "frame-counter", "spec": FrameCounter().spec(), "width": 3},
+        "acoustic": {"name": "frame-counter", "spec": FrameCounter().spec(), "width": 3, "layers": 1},
         "text": {"name": "letters", "spec": Letters().spec(), "width": 2},
+        "text_times": False,
         "reference": True,
         "simulated": False,
         "mm_per_pixel": None,
@@ -81,6 +83,7 @@ def test_batches_have_the_shapes_and_ranges_of_the_contract(folder: str) -> None
         "progress": (3, 8 + 16 + 8),
         "text": (3, 8, 2),
         "text_mask": (3, 8),
+        "text_places": (3, 8),
         "reference": (3, 1, 12, 12),
     }
     assert all(value.dtype == torch.float32 for name, value in batch.items() if name not in ("ids", "text_mask"))
@@ -189,7 +192,7 @@ def test_encoders_must_be_stored_and_be_named_where_there_are_several(tmp_path: 
     facts = data(str(tmp_path), acoustic="other").facts
     assert facts["acoustic"]["name"] == "other"
     assert facts["text"] is None
-    with pytest.raises(InputError, match=r"no embeddings of the text encoder 'bert', only of: none; prepare"):
+    with pytest.raises(InputError, match=r"no embeddings of the text encoder 'bert', only of: none; add them with"):
         data(str(tmp_path), acoustic="other", text="bert")
 
 
@@ -202,3 +205,47 @@ def test_shards_that_do_not_fit_together(tmp_path: Path) -> None:
         data([str(one), str(same)])
     with pytest.raises(InputError, match=r"\(12, 12\) and .*larger.* of \(16, 16\); prepare"):
         data([str(one), str(larger)])
+
+
+def test_times_of_the_text_are_used_where_asked_for(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing: dict[str, Any] = {}
+    monkeypatch.setattr(Shard, "text_times", lambda self, id, encoder: nothing.get(id), raising=False)
+    with pytest.raises(InputError, match=r"no recording in .* has word times for the text encoder 'letters'"):
+        data(folder, text_times=True)
+    with pytest.raises(InputError, match=r"the data use none: set data\.text"):
+        data(folder, text_times=True, text="none")
+    nothing["ann0"] = np.full((8, 2), 0.4, dtype=np.float32)  # 0.4 s of 0.8 s
+    module = data(folder, text_times=True, batch_size=9)
+    assert module.facts["text_times"] is True
+    (batch,) = module.train_dataloader()
+    for id, places in zip(batch["ids"], batch["text_places"], strict=True):
+        expected = torch.full((8,), 0.5) if id == "ann0" else (torch.arange(8) + 0.5) / 8
+        torch.testing.assert_close(places, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_of_an_encoder_reach_the_facts(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = data(folder)._opened[0].encoders
+    stored["acoustic"]["frame-counter"]["layers"] = 3
+    monkeypatch.setattr(Shard, "encoders", stored)
+    assert data(folder).facts["acoustic"]["layers"] == 3
+
+
+def test_reference_of_no_frame_is_refused(folder: str) -> None:
+    with pytest.raises(InputError, match="reference_frames must be 1 or more, not 0"):
+        data(folder, reference_frames=0)
+
+
+def test_text_of_some_shards_may_be_transcribed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path / "given", recordings()[:6])
+    write_corpus(tmp_path / "heard", recordings()[6:])
+    stored = Shard.encoders
+
+    def encoders(shard: Shard) -> dict[str, Any]:
+        entries: dict[str, Any] = stored.fget(shard)  # type: ignore[attr-defined]
+        if shard.path.parent.name == "heard":
+            entries["text"]["letters"]["transcriber"] = {"class": "Transcriber"}
+        return entries
+
+    monkeypatch.setattr(Shard, "encoders", property(encoders))
+    facts = data([str(tmp_path / "given"), str(tmp_path / "heard")]).facts
+    assert facts["text"]["transcriber"] == {"class": "Transcriber"}

@@ -47,6 +47,35 @@ def test_one_call_of_the_network_whatever_the_scale(scale, batches):
     assert denoiser.batches == batches
 
 
+def three_conditions(reference):
+    cond, null = conditions(reference)
+    return cond, null, cond._replace(frames=torch.randn(B, T, W))
+
+
+@pytest.mark.parametrize("reference", [True, False])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("text_scale", [None, 0.0, 1.0, 1.5, 3.0])
+def test_two_scales_are_the_formula(scale, text_scale, reference):
+    cond, null, audio = three_conditions(reference)
+    denoiser, x, sigma = Recorder(), torch.randn(B, 1, T, H, H), torch.tensor([0.1, 1.0, 10.0])
+    d_both, d_null, d_audio = (denoiser(x, sigma, c) for c in (cond, null, audio))
+    expected = d_null + scale * (d_audio - d_null) + (scale if text_scale is None else text_scale) * (d_both - d_audio)
+    drawn = guided(denoiser, cond, null, scale, audio, text_scale)(x, sigma)
+    torch.testing.assert_close(drawn, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scale", "text_scale", "evaluations"),
+    [(3.0, 2.0, 3), (3.0, 3.0, 2), (3.0, None, 2), (1.0, 1.0, 1), (1.0, 2.0, 2), (3.0, 0.0, 2), (0.0, 0.0, 1),
+     (1.0, 0.0, 1), (0.0, 2.0, 3)],
+)  # fmt: skip
+def test_no_condition_without_weight_is_evaluated(scale, text_scale, evaluations):
+    denoiser = Recorder()
+    cond, null, audio = three_conditions(True)
+    guided(denoiser, cond, null, scale, audio, text_scale)(torch.randn(B, 1, T, H, H), torch.ones(B))
+    assert denoiser.batches == [evaluations * B]
+
+
 def test_samplers_take_it():
     cond, null = conditions()
     denoise = guided(lambda x, sigma, c: torch.zeros_like(x), cond, null, 3.0)

@@ -109,9 +109,10 @@ def test_wav2vec2_interpolates_between_receptive_field_centres(
     monkeypatch.setattr(
         Wav2Vec2,
         "_states",
-        lambda self, inputs: (
-            (199.5 + 320 * np.arange((len(inputs) - 400) // 320 + 1, dtype=np.float32)[:, None]) * (60 / 16000)
-        ),
+        lambda self, inputs, sounds: [
+            (199.5 + 320 * np.arange((len(window) - 400) // 320 + 1, dtype=np.float32)[:, None]) * (60 / 16000)
+            for window in inputs
+        ],
     )
     times = encoder.encode(noise(16000), 60)[:, 0]
     np.testing.assert_allclose(times[1:-2], np.arange(1, 58), atol=1e-4)
@@ -169,3 +170,181 @@ def test_specs_rebuild_the_encoder() -> None:
     for spec in ({"class": "Other"}, {}, {"class": "LogMel", "args": {"colour": 1}}):
         with pytest.raises(InputError, match="describes no acoustic encoder"):
             build_acoustic(spec)
+
+
+def test_old_specs_are_accepted() -> None:
+    encoder = build_acoustic({"class": "Wav2Vec2", "args": {"model": "a/b", "layer": 3}}, device="cuda:1")
+    assert encoder.spec() == {"class": "Wav2Vec2", "args": {"model": "a/b", "layer": 3}}
+    assert (encoder.name, encoder.layers, encoder.device) == ("b-layer3", 1, "cuda:1")
+
+
+FAMILIES = ["wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech"]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of random models of each family, trained with masks; the sound is not normalised, so it acts locally."""
+    import torch
+    from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / str(request.param)
+    config = AutoConfig.for_model(
+        request.param, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+        conv_dim=(8,) * 7, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, conv_pos_kernel_size=3,
+        feat_extract_norm="layer", do_stable_layer_norm=True,
+    )  # fmt: skip
+    AutoModel.from_config(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
+    return folder
+
+
+def relative(some: NDArray[np.float32], others: NDArray[np.float32]) -> float:
+    """Largest distance between two rows, relative to the root mean square length of a row."""
+    return float(np.linalg.norm(some - others, axis=1).max() / np.sqrt(np.square(others).sum(axis=1).mean()))
+
+
+def test_every_family_stands_at_the_frame_of_a_click(family: Path) -> None:
+    encoder = Wav2Vec2(str(family), layers="all")
+    assert (encoder.layers, encoder.width) == (3, 48)
+    room = noise(64000) / 10
+    before = encoder.encode(room, 240)
+    for frame in (3, 20, 61, 118, 233):
+        click = room.copy()
+        click[round(frame * 800 / 3)] += 0.5
+        moved = np.abs(encoder.encode(click, 240) - before).reshape(240, 3, 16).sum(axis=2)
+        assert np.abs(moved.argmax(axis=0) - frame).max() <= 1  # in each of the three states
+
+
+def test_every_family_gives_its_hidden_states(family: Path) -> None:
+    import torch
+    from transformers import AutoModel
+
+    audio = noise(16000)
+    several = Wav2Vec2(str(family), layers=[2, 0, -2])
+    embedded = several.encode(audio, 60)
+    for k, layer in enumerate((-1, 0, 1)):
+        np.testing.assert_array_equal(
+            embedded[:, 16 * k : 16 * k + 16], Wav2Vec2(str(family), layer=layer).encode(audio, 60)
+        )
+    with torch.inference_mode():
+        model = AutoModel.from_pretrained(family).eval()
+        result = model(torch.from_numpy(audio)[None], output_hidden_states=True)
+    centres, places = 199.5 + 320 * np.arange(49), np.arange(60) * 800 / 3
+    for k, states in enumerate((result.last_hidden_state, result.hidden_states[0], result.hidden_states[1])):
+        expected = np.stack([np.interp(places, centres, column) for column in states[0].numpy().T], axis=1)
+        np.testing.assert_allclose(embedded[:, 16 * k : 16 * k + 16], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [(1.0, 1.0, 1.0), (2.5, 0.9, 2.3, 0.05, 1.0, 0.0)])
+def test_every_family_gives_the_same_in_a_batch(family: Path, seconds: tuple[float, ...]) -> None:
+    encoder = Wav2Vec2(str(family), layers="all")
+    audios = [noise(round(16000 * s), seed=k) for k, s in enumerate(seconds)]
+    frames = [round(60 * s) for s in seconds]
+    together = encoder.encode_batch(audios, frames)
+    for audio, count, embedded in zip(audios, frames, together, strict=True):
+        alone = encoder.encode(audio, count)
+        assert embedded.shape == alone.shape == (count, 48)
+        assert count == 0 or relative(embedded, alone) < 1e-4
+    assert encoder.encode_batch([], []) == []
+
+
+def test_what_is_alike_is_run_together(family: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, runs = Wav2Vec2(str(family)), []
+    run = Wav2Vec2._states
+    monkeypatch.setattr(
+        Wav2Vec2, "_states", lambda self, inputs, sounds: (runs.append(len(inputs)), run(self, inputs, sounds))[1]
+    )
+    encoder.encode_batch([noise(16000), noise(8000), noise(15000), noise(16000)], [60, 30, 56, 60])
+    # data2vec-audio's five convolutions of positions would carry the padding inwards: only equal lengths.
+    assert runs == ([1, 1, 2] if "data2vec" in family.name else [1, 3])
+
+
+class OnePass(Wav2Vec2):
+    """Everything in one window."""
+
+    _KEPT = 10**6
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+def test_a_minute_in_windows_is_the_minute_in_one_pass(tmp_path: Path, norm: str) -> None:
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    torch.manual_seed(0)
+    config = Wav2Vec2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, feat_extract_norm=norm,
+    )  # fmt: skip
+    Wav2Vec2Model(config).save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    from_transformers = Wav2Vec2Model.from_pretrained(tmp_path).eval()
+    loud = np.repeat(np.random.default_rng(1).uniform(0.1, 2, 60), 16000).astype(np.float32)  # no level is a window's
+    audio = loud * noise(60 * 16000)
+    encoder = Wav2Vec2(str(tmp_path), layers="all")
+    whole = OnePass(str(tmp_path), layers="all").encode(audio, 3600)
+    for part in range(3):
+        state = slice(16 * part, 16 * part + 16)
+        assert relative(encoder.encode(audio, 3600)[:, state], whole[:, state]) < 1e-2
+    # One pass is the model as transformers runs it, whose GroupNorm is ours over the recording.
+    scaled = Wav2Vec2FeatureExtractor()(audio, sampling_rate=16000, return_tensors="pt")["input_values"]
+    with torch.inference_mode():
+        states = from_transformers(scaled).last_hidden_state[0].numpy()
+    centres, places = 199.5 + 320 * np.arange(len(states)), np.arange(3600) * 800 / 3
+    expected = np.stack([np.interp(places, centres, column) for column in states.T], axis=1)
+    np.testing.assert_allclose(whole[:, 32:], expected, atol=1e-3)
+
+
+class Recorder:
+    """Sound that tells how much of it was read at once."""
+
+    def __init__(self, audio: NDArray[np.float32]) -> None:
+        self.audio, self.largest = audio, 0
+
+    def __len__(self) -> int:
+        return len(self.audio)
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]:
+        piece = self.audio[part]
+        self.largest = max(self.largest, len(piece))
+        return piece
+
+
+def test_wav2vec2_reads_a_long_sound_in_windows(tiny_wav2vec2: Path) -> None:
+    audio = np.tile(noise(16000 * 10), 13)
+    encoder, sound = Wav2Vec2(str(tiny_wav2vec2), layer=0), Recorder(audio)
+    blocks = list(encoder.encode_blocks(sound, 7800))
+    assert sound.largest <= 60 * 16000 < len(audio)
+    assert len(blocks) > 3
+    np.testing.assert_array_equal(np.concatenate(blocks), encoder.encode(audio, 7800))
+
+
+def test_the_level_is_the_feature_extractors(tiny_wav2vec2: Path) -> None:
+    audio = (0.3 + 0.2 * noise(16000 * 70)).astype(np.float32)
+    encoder = Wav2Vec2(str(tiny_wav2vec2))
+    expected = encoder._extractor(np.pad(audio, (0, 16000)), sampling_rate=16000)["input_values"][0]
+    sound = encoder._open(Recorder(audio), 71 * 60)
+    read = sound.read(0, sound.outputs)
+    np.testing.assert_allclose(read, expected[: len(read)], atol=1e-5)
+
+
+def test_windows_keep_every_output_once_with_context() -> None:
+    from wav2uti.speech.acoustic.base import windows
+
+    for outputs in (1, 11, 12, 13, 20, 21, 22, 23, 99, 100, 101):
+        plan = windows(outputs, kept=8, context=2)
+        assert [k for w in plan for k in range(w.start, w.stop)] == list(range(outputs))
+        for window in plan:
+            assert window.last - window.first == min(12, outputs)
+            assert window.first == 0 or window.start - window.first >= 2
+            assert window.last == outputs or window.last - window.stop >= 2
+
+
+def test_mistakes_about_layers_are_one_sentence(tiny_wav2vec2: Path) -> None:
+    with pytest.raises(InputError, match="no layer 3"):
+        _ = Wav2Vec2(str(tiny_wav2vec2), layers=[0, 3]).width
+    for wrong in ({"layers": []}, {"layers": [0], "layer": 1}):
+        with pytest.raises(InputError, match="`layers` alone"):
+            build_acoustic({"class": "Wav2Vec2", "args": {"model": "a/b", **wrong}})
+    assert Wav2Vec2("a/b", layers=[0, -1]).name == "b-layers-0.-1"
+    assert Wav2Vec2("a/b", layers="all").spec() == {"class": "Wav2Vec2", "args": {"model": "a/b", "layers": "all"}}

@@ -1,5 +1,6 @@
 """Text encoders: fixed character codes and BERT from a folder."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,84 @@ def test_bert_gives_a_vector_for_each_real_token(tiny_bert: Path) -> None:
     assert tokens.dtype == np.float32
     assert encoder.encode("").shape == (0, 16)
     assert encoder.encode("a b c d e " * 5).shape == (25, 16)  # in parts of 10 tokens: 12 positions, two are special
+
+
+def test_spans_of_characters_refer_to_the_composed_text() -> None:
+    encoder = CharacterCodes()
+    text = " Cafe\u0301 \n  Stra\u00dfe "  # NFC: " Café \n  Straße "
+    spans = encoder.spans(text)
+    assert spans.dtype == np.int64
+    letters = [(1, 2), (2, 3), (3, 4), (4, 5)]
+    assert spans.tolist() == [
+        list(pair) for pair in [*letters, (5, 9), (9, 10), (10, 11), (11, 12), (12, 13), (13, 14), (13, 14), (14, 15)]
+    ]
+    for odd in (
+        text,
+        "W\u030a",
+        "\u0390\u01f0",
+        "\u1100\u1161",
+        "a\x00\x1fb\u2028c",
+        "\ud800",
+        "",
+        " \n",
+        "e\u0301" * 50,
+    ):
+        assert len(encoder.spans(odd)) == len(encoder.encode(odd))
+        folded = unicodedata.normalize("NFC", " ".join(odd.casefold().split()))
+        assert len(folded) == len(encoder.encode(odd))  # the same characters as folding the whole text gives
+
+
+def test_bert_spans_and_batches(tiny_bert: Path) -> None:
+    encoder = Bert(str(tiny_bert))
+    assert encoder.spans("a  b, \u00e1").tolist() == [[0, 1], [3, 4], [4, 5], [6, 7]]
+    assert encoder.spans(" \n").shape == (0, 2)
+    texts = ["a b c", "", "a b c d e " * 5, "\x00", "e", "a\x00b \u0007c \ud800", "x" * 300, " \t"]
+    batch = encoder.encode_batch(texts)
+    for text, together in zip(texts, batch, strict=True):
+        alone = encoder.encode(text)
+        assert alone.shape == together.shape == (len(encoder.spans(text)), 16)
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert encoder.encode_batch([]) == []
+
+
+def test_batches_of_any_size_are_equal(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Bert(str(tiny_bert))
+    texts = ["a b c d e " * n for n in range(8)]
+    whole = encoder.encode_batch(texts)
+    monkeypatch.setattr(Bert, "_BATCH", 1)
+    for one, other in zip(whole, encoder.encode_batch(texts), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_roberta_counts_its_positions_from_behind_the_padding(tiny_bert: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer, RobertaConfig, RobertaModel
+
+    torch.manual_seed(0)
+    folder = tmp_path / "tiny-roberta"
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(folder)
+    config = RobertaConfig(
+        vocab_size=10, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=13, pad_token_id=0, type_vocab_size=1,
+    )  # fmt: skip
+    RobertaModel(config, add_pooling_layer=False).save_pretrained(folder)  # as the published files: no pooler
+    encoder = Bert(str(folder))
+    text = "a b c d e " * 5
+    assert encoder.encode(text).shape == (25, 16)  # 12 places a part
+    np.testing.assert_allclose(encoder.encode_batch(["a", text])[0], encoder.encode("a"), atol=1e-5)
+
+
+def test_bert_of_real_weights_in_batches_and_long(shared: Path) -> None:
+    folder = shared / "weights" / "minilm-l6-bert"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data/weights/minilm-l6-bert")
+    encoder = Bert(str(folder))
+    texts = ["The tongue moves.", "Unless to be rather cold-hearted is to be ill-disposed, he said.", "word " * 700]
+    for text, together in zip(texts, encoder.encode_batch(texts), strict=True):
+        np.testing.assert_allclose(together, encoder.encode(text), atol=1e-4)
+    spans = encoder.spans(texts[1])
+    assert [texts[1][a:b] for a, b in spans[:6].tolist()] == ["Unless", "to", "be", "rather", "cold", "-"]
+    assert encoder.encode_batch(texts)[2].shape == (700, 384)
 
 
 def test_bert_of_real_weights_knows_meaning(shared: Path) -> None:

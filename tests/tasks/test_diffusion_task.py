@@ -7,9 +7,11 @@ import pytest
 import torch
 from conftest import Run, fit_debug
 
+from wav2uti.data.module import ClipData
 from wav2uti.diffusion.sampler import StochasticHeun
 from wav2uti.errors import InputError
 from wav2uti.tasks.base import Task
+from wav2uti.tasks.batch import Batch
 from wav2uti.tasks.diffusion import DiffusionTask
 
 
@@ -42,7 +44,7 @@ def test_checkpoint_rebuilds_the_same_model(run: Run, task: DiffusionTask) -> No
 
 def test_what_a_user_changes_when_drawing_is_not_in_the_checkpoint(run: Run) -> None:
     saved = torch.load(run.checkpoint, weights_only=True)["hyper_parameters"]
-    assert not {"sampler", "guidance", "overlap"} & set(saved)
+    assert not {"sampler", "guidance", "text_guidance", "overlap"} & set(saved)
     assert {"facts", "fusion", "net", "optimizer"} <= set(saved)
 
 
@@ -75,8 +77,6 @@ def test_a_reference_of_another_size_is_refused(task: DiffusionTask) -> None:
 
 def test_dropped_conditions_reach_the_null_vector(task: DiffusionTask, run: Run, tmp_path: Path) -> None:
     """With every condition dropped, the sound cannot matter to the training loss."""
-    from wav2uti.data.module import ClipData
-
     data = ClipData(str(run.corpus), reference="speaker", batch_size=2)
     data.setup("fit")
     batch = next(iter(data.val_dataloader()))
@@ -104,3 +104,129 @@ def test_weights_of_another_network_are_refused(run: Run, task: DiffusionTask) -
     other = DiffusionTask(task.facts, net=lambda width, reference: torch.nn.Linear(width, 1))
     with pytest.raises(InputError, match="another network"):
         other.copy_weights(run.checkpoint)
+
+
+def some_batch(run: Run) -> Batch:
+    data = ClipData(str(run.corpus), reference="speaker", batch_size=4, test_speakers=0, val_speakers=1)
+    data.setup("fit")
+    batch: Batch = next(iter(data.train_dataloader()))
+    return batch
+
+
+def silent(task: DiffusionTask) -> DiffusionTask:
+    task.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    return task
+
+
+def loss(task: DiffusionTask, batch: Batch) -> torch.Tensor:
+    torch.manual_seed(0)
+    return task.training_step(batch, 0)
+
+
+def test_text_is_dropped_alone(task: DiffusionTask, run: Run) -> None:
+    batch = some_batch(run)
+    silent(task).drop_condition = task.drop_reference = 0.0
+    other_text: Batch = {**batch, "text": batch["text"] + 1}
+    assert not torch.equal(loss(task, batch), loss(task, other_text))
+    task.drop_text = 1.0
+    assert torch.equal(loss(task, batch), loss(task, other_text))
+    assert not torch.equal(loss(task, batch), loss(task, {**batch, "acoustic": -batch["acoustic"]}))
+
+
+def test_sound_is_dropped_alone(task: DiffusionTask, run: Run) -> None:
+    batch = some_batch(run)
+    deaf = silent(DiffusionTask(task.facts, task.hparams["fusion"], task.hparams["net"], drop_audio=1.0))
+    deaf.load_state_dict(task.state_dict(), strict=False)
+    deaf.drop_condition = 0.0
+    assert torch.equal(loss(deaf, batch), loss(deaf, {**batch, "acoustic": -batch["acoustic"]}))
+    assert not torch.equal(loss(deaf, batch), loss(deaf, {**batch, "text": batch["text"] + 1}))
+    loss(deaf, batch).backward()
+    assert deaf.null_acoustic is not None
+    assert deaf.null_acoustic.vector.grad is not None
+    assert deaf.null_acoustic.vector.grad.abs().max() > 0
+
+
+def test_text_and_sound_are_never_dropped_both(task: DiffusionTask) -> None:
+    half = DiffusionTask(task.facts, task.hparams["fusion"], task.hparams["net"], drop_text=0.5, drop_audio=0.5)
+    batch: Any = {"ids": ["x"] * 200, "acoustic": torch.full((200, 1, task.facts["acoustic"]["width"]), 9.0),
+                  "text_mask": torch.ones(200, 1, dtype=torch.bool)}  # fmt: skip
+    left = half.drop_one(batch)
+    deaf = (left["acoustic"] != 9).any(dim=(1, 2))
+    assert torch.equal(deaf, left["text_mask"][:, 0])
+    assert 60 < deaf.sum() < 140
+    with pytest.raises(InputError, match="no more than 1 together"):
+        DiffusionTask(task.facts, drop_text=0.6, drop_audio=0.5)
+
+
+def test_nothing_is_drawn_at_random_where_nothing_is_dropped_alone(task: DiffusionTask, run: Run) -> None:
+    batch = some_batch(run)
+    state = torch.get_rng_state()
+    assert task.drop_one(batch) is batch
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_text_has_a_scale_of_its_own(task: DiffusionTask, run: Run) -> None:
+    inputs = speech(task, 20)
+    task.guidance = 2.0
+    one = task.generate(**inputs)
+    task.text_guidance = 2.0
+    assert torch.equal(one, task.generate(**inputs))
+    task.text_guidance = 5.0
+    assert not torch.equal(one, task.generate(**inputs))
+    assert task.describe()["text_guidance"] == 5.0
+    # Without the text's part, the text cannot matter.
+    task.text_guidance = 0.0
+    assert torch.equal(task.generate(**inputs), task.generate(**(inputs | {"text": inputs["text"] + 1})))
+    batch = some_batch(run)
+    generated = [task.test_step(b, 0)["generated"] for b in (batch, {**batch, "text": batch["text"] + 1})]
+    assert torch.equal(*generated)
+
+
+def test_places_of_the_tokens_matter_and_default_to_an_even_spread(task: DiffusionTask) -> None:
+    inputs = speech(task, 8)
+    even = (torch.arange(6) + 0.5) / 6
+    whole = task.generate(**inputs)
+    assert torch.equal(whole, task.generate(**inputs, text_places=even))
+    assert not torch.equal(whole, task.generate(**inputs, text_places=even**2))
+
+
+@pytest.mark.parametrize("empty", ["one", "all"])
+def test_recordings_without_a_token(task: DiffusionTask, run: Run, empty: str) -> None:
+    batch = some_batch(run)
+    if empty == "all":
+        batch = {**batch, **{name: batch[name][:, :0] for name in ("text", "text_mask", "text_places")}}  # type: ignore
+    else:
+        batch["text_mask"][0] = False
+    silent(task).drop_text = 0.5
+    value = task.training_step(batch, 0)
+    value.backward()
+    assert torch.isfinite(value)
+    assert all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
+    for task.text_guidance in (None, 2.0):
+        assert torch.isfinite(task.test_step(batch, 0)["generated"]).all()
+
+
+def test_an_empty_text_is_no_text(task: DiffusionTask) -> None:
+    inputs = speech(task, 8)
+    drawn = [task.generate(**(inputs | {"text": text})) for text in (None, inputs["text"][:0])]
+    assert torch.equal(*drawn)
+
+
+def test_checkpoints_that_do_not_state_layers_load(run: Run, task: DiffusionTask, tmp_path: Path) -> None:
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    facts = checkpoint["hyper_parameters"]["facts"]
+    del facts["acoustic"]["layers"], facts["text_times"], checkpoint["hyper_parameters"]["drop_text"]
+    del checkpoint["hyper_parameters"]["drop_audio"]
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    old = Task.from_checkpoint(tmp_path / "old.ckpt")
+    for (name, a), (_, b) in zip(task.state_dict().items(), old.state_dict().items(), strict=True):
+        assert torch.equal(a, b), name
+    task.copy_weights(tmp_path / "old.ckpt")
+
+
+def test_layers_of_the_embeddings_are_weighted(task: DiffusionTask, tmp_path: Path) -> None:
+    facts = task.facts | {"acoustic": task.facts["acoustic"] | {"layers": 4}}
+    layered = DiffusionTask(facts, task.hparams["fusion"], task.hparams["net"], sampler=StochasticHeun(steps=1))
+    assert layered.fusion.mix is not None
+    assert layered.fusion.mix.scores.shape == (4,)
+    assert layered.generate(**speech(task, 8)).shape == (8, 16, 16)

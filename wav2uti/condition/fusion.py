@@ -18,8 +18,10 @@ class Fusion(nn.Module):
     (log-mel) need it for coarticulation, and they cost next to nothing beside the U-Net.
 
     Args:
-        acoustic_width: width of the acoustic embeddings, D_a.
+        acoustic_width: width of the acoustic embeddings, D_a; a multiple of `acoustic_layers`.
         text_width: width of the text embeddings, D_t; None for a model of sound alone ("A").
+        acoustic_layers: hidden layers of the acoustic encoder that stand side by side in an embedding. More than one
+            are summed first with learnt weights (see `LayerMix`).
         width: width W of the condition.
         heads: attention heads.
         context: convolutional layers over time after the attention.
@@ -31,6 +33,7 @@ class Fusion(nn.Module):
         self,
         acoustic_width: int,
         text_width: int | None = None,
+        acoustic_layers: int = 1,
         width: int = 256,
         heads: int = 8,
         context: int = 2,
@@ -39,7 +42,9 @@ class Fusion(nn.Module):
     ) -> None:
         super().__init__()
         self.width = width
-        self.acoustic = nn.Sequential(nn.Linear(acoustic_width, width), nn.SiLU(), nn.Linear(width, width))
+        self.mix = LayerMix(acoustic_width, acoustic_layers) if acoustic_layers > 1 else None
+        mixed = acoustic_width // acoustic_layers
+        self.acoustic = nn.Sequential(nn.Linear(mixed, width), nn.SiLU(), nn.Linear(width, width))
         self.attention = TextAttention(text_width, width, heads) if text_width is not None else None
         self.context = nn.Sequential(*(ContextLayer(width, kernel) for _ in range(context)))
         self.norm = nn.LayerNorm(width)
@@ -47,21 +52,33 @@ class Fusion(nn.Module):
         # What stands in for the condition where it is dropped (classifier-free guidance).
         self.null = nn.Parameter(torch.zeros(width))
 
-    def forward(self, acoustic: Tensor, text: Tensor | None, text_mask: Tensor | None, progress: Tensor) -> Tensor:
+    def forward(
+        self,
+        acoustic: Tensor,
+        text: Tensor | None,
+        text_mask: Tensor | None,
+        progress: Tensor,
+        text_places: Tensor | None = None,
+    ) -> Tensor:
         """Fuse a batch.
 
         Args:
             acoustic: (B, T, D_a), at the frame times.
-            text: (B, L, D_t) or None.
+            text: (B, L, D_t), or None for clips without text: a model with text then attends to no token.
             text_mask: (B, L), True where a token is real, or None.
             progress: (B, T), where in its recording each frame stands: 0 to 1, beyond it outside.
+            text_places: (B, L), where in its recording each token stands, on the same scale; None spreads the real
+                tokens evenly over the recording.
 
         Returns:
             (B, T, W).
         """
-        hidden = self.acoustic(acoustic)
-        if self.attention is not None and text is not None and text_mask is not None:
-            hidden = hidden + self.attention(hidden, text, text_mask, progress)
+        hidden = self.acoustic(acoustic if self.mix is None else self.mix(acoustic))
+        if self.attention is not None:
+            if text is None or text_mask is None:
+                text, text_places = hidden.new_zeros(len(hidden), 0, self.attention.token.in_features), None
+                text_mask = torch.zeros(len(hidden), 0, dtype=torch.bool, device=hidden.device)
+            hidden = hidden + self.attention(hidden, text, text_mask, progress, text_places)
         return self.dropout(self.norm(self.context(hidden)))
 
     def drop(self, fused: Tensor, dropped: Tensor) -> Tensor:
@@ -71,6 +88,44 @@ class Fusion(nn.Module):
     def null_like(self, fused: Tensor) -> Tensor:
         """The null condition in the shape of `fused`."""
         return self.null.to(fused.dtype).expand_as(fused)
+
+
+class LayerMix(nn.Module):
+    """A learnt weighted sum of an encoder's layers, as in SUPERB (Yang et al. 2021, Sec. 3.1).
+
+    The weights are the softmax of a learnt vector and begin equal. Each layer is normalised first, without a learnt
+    scale: the layers of a transformer differ in size, and a weight shall say what a layer is worth.
+
+    Args:
+        width: width of the layers side by side.
+        layers: how many there are.
+    """
+
+    def __init__(self, width: int, layers: int) -> None:
+        super().__init__()
+        if width % layers:
+            raise ValueError(f"the acoustic embeddings' width {width} is no multiple of their {layers} layers")
+        self.layers = layers
+        self.scores = nn.Parameter(torch.zeros(layers))
+
+    def forward(self, acoustic: Tensor) -> Tensor:
+        """(B, T, layers * D) -> (B, T, D)."""
+        stacked = acoustic.unflatten(-1, (self.layers, -1))
+        normalised = functional.layer_norm(stacked, stacked.shape[-1:])
+        return torch.einsum("btld,l->btd", normalised, self.scores.softmax(dim=0).to(normalised.dtype))
+
+
+class NullAcoustic(nn.Module):
+    """A learnt vector in place of the acoustic embeddings of clips whose sound is dropped."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        # Not zero: a `LayerMix` would divide its first gradient by the norm's epsilon.
+        self.vector = nn.Parameter(torch.randn(width))
+
+    def forward(self, acoustic: Tensor, dropped: Tensor) -> Tensor:
+        """`acoustic` (B, T, D_a) with the vector in each frame of the clips where `dropped` (B,) is true."""
+        return torch.where(dropped[:, None, None], self.vector.to(acoustic.dtype), acoustic)
 
 
 class TextAttention(nn.Module):
@@ -92,13 +147,16 @@ class TextAttention(nn.Module):
         # An extra token that is always there: a recording without text attends to it and to nothing else.
         self.nothing = nn.Parameter(torch.zeros(1, 1, width))
 
-    def forward(self, frames: Tensor, text: Tensor, mask: Tensor, progress: Tensor) -> Tensor:
-        """`frames` (B, T, W), `text` (B, L, D_t), `mask` (B, L), `progress` (B, T) -> (B, T, W)."""
+    def forward(
+        self, frames: Tensor, text: Tensor, mask: Tensor, progress: Tensor, places: Tensor | None = None
+    ) -> Tensor:
+        """`frames` (B, T, W), `text` (B, L, D_t), `mask`, `places` (B, L), `progress` (B, T) -> (B, T, W)."""
         batch, length = mask.shape
         width = frames.shape[-1]
-        # A token's place is its middle among the real tokens, on the same scale [0, 1] as the frames' progress.
-        count = mask.sum(dim=1, keepdim=True).clamp(min=1)
-        places = (torch.arange(length, device=mask.device) + 0.5) / count
+        if places is None:
+            # A token's place is its middle among the real tokens, on the same scale [0, 1] as the frames' progress.
+            count = mask.sum(dim=1, keepdim=True).clamp(min=1)
+            places = (torch.arange(length, device=mask.device) + 0.5) / count
         tokens = self.token(text) + self.position(sinusoids(places, width).to(text.dtype))
         tokens = torch.cat([self.nothing.expand(batch, 1, width), self.token_norm(tokens)], dim=1)
         mask = functional.pad(mask, (1, 0), value=True)

@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from wav2uti import __version__
 from wav2uti.corpus.recording import Interval, Recording
-from wav2uti.corpus.shards import AUDIO_SCALE, CHUNK_FRAMES, SCHEMA, VERSION
+from wav2uti.corpus.shards import AUDIO_SCALE, CHUNK_FRAMES, REMEDY, SCHEMA, VERSION
 from wav2uti.errors import InputError, OutOfSpace
 
 if TYPE_CHECKING:  # the encoders bring torch, which writing does not need
@@ -161,20 +161,56 @@ class ShardWriter:
         self.bytes += size
         self._simulated |= bool(attributes["simulated"])
 
-    def copy(self, shard: Path, id: str) -> None:
-        """Store a recording of another shard as it is, its checksums with it."""
-        with h5py.File(shard, "r") as other:
-            group = other["recordings"][id]
-            size: list[int] = []
-            group.visititems(lambda _, item: size.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
+    def copy(
+        self,
+        shard: Path,
+        id: str,
+        attributes: Mapping[str, Any] | None = None,
+        arrays: Mapping[str, NDArray[Any] | FileArray] | None = None,
+    ) -> None:
+        """Store a recording of another shard, its checksums with it.
+
+        Args:
+            shard: the other shard.
+            id: name of the recording.
+            attributes: written over those it has.
+            arrays: datasets added to its own, or put in their place.
+
+        Raises:
+            InputError: the recording cannot be copied.
+            OutOfSpace: the disk is full.
+        """
+        attributes, arrays = attributes or {}, arrays or {}
+        recordings = self._file["recordings"]
+        if id in recordings:
+            raise InputError(f"Recording {id!r} of {shard} is in {self.path.name} already; leave one of them out.")
+        size = sum(array.nbytes for array in arrays.values())
+        try:
             try:
-                self._reserve(sum(size) + sum(size) // 50 + 2**17)
-            except OSError as error:
-                raise self._cannot_write(error) from error
-            group.copy(group, self._file["recordings"], name=id)
-            self.recordings += 1
-            self.bytes += sum(size)
-            self._simulated |= bool(group.attrs["simulated"])
+                with h5py.File(shard, "r") as other:
+                    group = other["recordings"][id]
+                    size += sum(group[name].nbytes for name in _datasets(group))
+                    said = sum(len(str(value)) for value in attributes.values())
+                    self._reserve(size + size // 50 + said + 2**17)
+                    group.copy(group, recordings, name=id)
+            except (KeyError, RuntimeError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise self._cannot_write(error) from error
+                raise InputError(f"{shard}: recording {id!r} is damaged ({error}); {REMEDY}.") from error
+            group = recordings[id]
+            for name in set(arrays).intersection(_datasets(group)):
+                size -= group[name].nbytes
+                del group[name]
+            group.attrs.update(attributes)
+            for name, array in arrays.items():
+                _write(group, name, array)
+        except BaseException:  # Ctrl-C too
+            if id in recordings:
+                del recordings[id]
+            raise
+        self.recordings += 1
+        self.bytes += size
+        self._simulated |= bool(group.attrs["simulated"])
 
     def _reserve(self, size: int) -> None:
         """Take so much more space from the disk, or raise OSError."""
@@ -226,12 +262,21 @@ def shard_paths(out: Path) -> Iterator[Path]:
     return (out / f"shard-{number:05d}.h5" for number in count(max(numbers, default=-1) + 1))
 
 
-def describe_encoders(acoustic: Sequence["AcousticEncoder"], text: Sequence["TextEncoder"]) -> dict[str, Any]:
-    """Encoders as a shard names them: {"acoustic" | "text": {name: {"spec": ..., "width": ...}}}."""
-    return {
-        "acoustic": {e.name: {"spec": e.spec(), "width": e.width} for e in acoustic},
-        "text": {e.name: {"spec": e.spec(), "width": e.width} for e in text},
+def describe_encoders(
+    acoustic: Sequence["AcousticEncoder"],
+    text: Sequence["TextEncoder"],
+    transcriber: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Encoders as a shard names them: {"acoustic" | "text": {name: {"spec": ..., "width": ...}}}.
+
+    An acoustic encoder with several layers in a vector has "layers", their number, too. Text encoders have
+    "transcriber", the spec of what wrote the texts that the corpus does not have, where there is one.
+    """
+    heard = {
+        e.name: {"spec": e.spec(), "width": e.width} | ({"layers": e.layers} if e.layers > 1 else {}) for e in acoustic
     }
+    wrote = {} if transcriber is None else {"transcriber": dict(transcriber)}
+    return {"acoustic": heard, "text": {e.name: {"spec": e.spec(), "width": e.width} | wrote for e in text}}
 
 
 def embedding_arrays(
@@ -289,13 +334,14 @@ def attributes_of(
         "source": about.source,
         "simulated": about.simulated,
         "split": about.split,
-        "words": json.dumps(_plain(about.words if words is None else words)),
-        "phones": json.dumps(_plain(about.phones if phones is None else phones)),
+        "words": json.dumps(plain_intervals(about.words if words is None else words)),
+        "phones": json.dumps(plain_intervals(about.phones if phones is None else phones)),
     }
     return attributes if about.mm_per_pixel is None else attributes | {"mm_per_pixel": about.mm_per_pixel}
 
 
-def _plain(intervals: Sequence[Interval]) -> list[tuple[str, float, float]]:
+def plain_intervals(intervals: Sequence[Interval]) -> list[tuple[str, float, float]]:
+    """Intervals as JSON holds them: (label, start, end)."""
     return [(interval.label, interval.start, interval.end) for interval in intervals]
 
 
@@ -312,6 +358,13 @@ def _write(group: Any, name: str, array: NDArray[Any] | FileArray) -> None:
     step = max(_COPIED // rows, 1) * rows
     for start in range(0, len(array), step):
         dataset[start : start + step] = array[start : start + step]
+
+
+def _datasets(group: Any) -> list[str]:
+    """Names of the datasets in a group and in the groups in it."""
+    names: list[str] = []
+    group.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    return names
 
 
 def _rows_of(size: int, shape: tuple[int, ...], dtype: DTypeLike) -> int:

@@ -9,6 +9,8 @@
         audio               int16 (N,), 16 kHz
         acoustic/<encoder>  float16 (T, D_a), at the frame times, in chunks of 16 frames
         text/<encoder>      float16 (L, D_t)
+        times/<encoder>     float32 (L, 2), start and end of each token in s from frame 0, NaN where it is not known;
+                            only where words have times
         contour             float32 (T, K, 2), pixels, where the corpus has one
         reference           uint8 (H, W), where the corpus has one
 
@@ -103,7 +105,7 @@ class Shard:
 
     @property
     def encoders(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Encoders whose embeddings are stored: {"acoustic" | "text": {name: {"spec": ..., "width": ...}}}."""
+        """Encoders whose embeddings are stored, as `shard_writer.describe_encoders` gives them."""
         return dict(self._json("encoders"))
 
     @property
@@ -145,6 +147,11 @@ class Shard:
     def text(self, id: str, encoder: str) -> NDArray[np.float32]:
         """Text embeddings of the whole utterance, float32 (L, D_t)."""
         return np.asarray(self._read(id, f"text/{encoder}"), dtype=np.float32)
+
+    def text_times(self, id: str, encoder: str) -> NDArray[np.float32] | None:
+        """Start and end of each token in s from frame 0, float32 (L, 2), NaN where unknown; None without word times."""
+        name = f"times/{encoder}"
+        return np.asarray(self._read(id, name), np.float32) if self._has(id, name) else None
 
     def audio(self, id: str) -> NDArray[np.float32]:
         """Sound of a recording, float32 (N,) in [-1, 1] at 16 kHz."""

@@ -18,6 +18,7 @@ class Clip(NamedTuple):
         acoustic: (T + 2 C, D_a), at the frame times, with C frames of context on both sides.
         progress: (T + 2 C,), where in the recording the middle of each frame stands: 0 to 1, beyond it outside.
         text: (L, D_t), the tokens of the whole utterance, or None where the data use no text.
+        text_places: (L,), where in the recording each token stands, on the same scale; always beside `text`.
         reference: (1, H, W) in [-1, 1], a frame of the speaker, or None where the data use none.
     """
 
@@ -26,6 +27,7 @@ class Clip(NamedTuple):
     acoustic: Tensor
     progress: Tensor
     text: Tensor | None = None
+    text_places: Tensor | None = None
     reference: Tensor | None = None
 
 
@@ -42,6 +44,8 @@ def collate(clips: Sequence[Clip]) -> Batch:
         lengths = torch.tensor([len(text) for text in texts])
         batch["text"] = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
         batch["text_mask"] = torch.arange(int(lengths.max())) < lengths[:, None]
+        places = [clip.text_places for clip in clips if clip.text_places is not None]
+        batch["text_places"] = torch.nn.utils.rnn.pad_sequence(places, batch_first=True)
     references = [clip.reference for clip in clips if clip.reference is not None]
     if references:
         batch["reference"] = torch.stack(references)

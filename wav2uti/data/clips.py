@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from wav2uti.clock import FPS
 from wav2uti.corpus.shards import RecordingInfo, Shard
 from wav2uti.data.batch import Clip
 from wav2uti.grey import to_unit
+from wav2uti.speech.timing import token_places
 
 ClipIndex = tuple[int, int]  # which recording, and its first frame
 
@@ -25,6 +27,9 @@ class ClipDataset(Dataset[Clip]):
         references: for each recording's id the one that its reference frame is taken from (see
             `choose_references`), or None for clips without.
         context: frames of sound before and after a clip that come with it.
+        text_times: whether tokens stand where their stored times say; without, or where a recording has none, they
+            are spread evenly over it.
+        reference_frames: frames of the speaker's other recording whose mean is the reference.
     """
 
     def __init__(
@@ -35,6 +40,8 @@ class ClipDataset(Dataset[Clip]):
         text: str | None = None,
         references: Mapping[str, RecordingInfo] | None = None,
         context: int = 0,
+        text_times: bool = False,
+        reference_frames: int = 1,
     ) -> None:
         self.recordings = list(recordings)
         self.clip_frames = clip_frames
@@ -42,6 +49,8 @@ class ClipDataset(Dataset[Clip]):
         self.text = text
         self.references = references
         self.context = context
+        self.text_times = text_times
+        self.reference_frames = reference_frames
         used = [*self.recordings, *(references or {}).values()]
         self._shards = {path: Shard(path) for path in {info.shard for info in used}}
 
@@ -53,14 +62,22 @@ class ClipDataset(Dataset[Clip]):
         heard = np.arange(start - self.context, stop + self.context)
         inside = heard.clip(0, info.frames - 1)  # beyond its ends a recording sounds as at its ends
         sound = shard.acoustic(info.id, self.acoustic, int(inside[0]), int(inside[-1]) + 1)
+        tokens = None if self.text is None else torch.from_numpy(shard.text(info.id, self.text))
         return Clip(
             id=info.id,
             frames=to_unit(shard.frames(info.id, start, stop))[None],
             acoustic=torch.from_numpy(sound[inside - inside[0]]),
             progress=(torch.from_numpy(heard) + 0.5).float() / info.frames,
-            text=None if self.text is None else torch.from_numpy(shard.text(info.id, self.text)),
+            text=tokens,
+            text_places=None if tokens is None else self._places(shard, info, len(tokens)),
             reference=None if self.references is None else self._reference(info, start, stop)[None],
         )
+
+    def _places(self, shard: Shard, info: RecordingInfo, count: int) -> Tensor:
+        """Where in the recording its tokens stand (count,): 0 to 1."""
+        assert self.text is not None
+        times = shard.text_times(info.id, self.text) if self.text_times else None
+        return torch.from_numpy(token_places(count, times, info.frames / FPS))
 
     def _reference(self, info: RecordingInfo, start: int, stop: int) -> Tensor:
         """Reference frame (H, W) of a clip's speaker, never a frame of the clip itself."""
@@ -68,8 +85,10 @@ class ClipDataset(Dataset[Clip]):
         other = self.references[info.id]
         shard = self._shards[other.shard]
         if other.id != info.id:
-            middle = other.frames // 2
-            return to_unit(shard.frames(other.id, middle, middle + 1)[0])
+            # Evenly spread; of one frame this is the middle one.
+            count = self.reference_frames
+            chosen = [other.frames * (2 * k + 1) // (2 * count) for k in range(count)]
+            return torch.stack([to_unit(shard.frames(other.id, k, k + 1)[0]) for k in chosen]).mean(dim=0)
         stored = shard.reference(info.id)
         if stored is not None:
             return to_unit(stored)

@@ -40,9 +40,12 @@ class ClipData(pl.LightningDataModule):
         batch_size: clips in a batch of each process.
         acoustic: acoustic encoder whose embeddings are used; `auto` is the only one in the shards.
         text: the same for text; `none` for a model of sound alone.
+        text_times: place the tokens of the text in time by the word times stored in the shards, where a recording has
+            them; otherwise they are spread evenly over it.
         reference: `speaker` adds a frame of the speaker from outside the clip: the one stored with the recording,
             else the middle frame of the speaker's next recording, else (a speaker's only recording) the mean of the
             frames outside the clip. `none` is the paper's setting.
+        reference_frames: 1 takes the middle frame of that next recording, more the mean of so many evenly over it.
         acoustic_context: frames of sound before and after a clip that come with it.
         split: `speaker` tests on speakers that training has not seen (the paper's setting); `utterance` holds out a
             tenth of every speaker's recordings for validation and a tenth for the test; `corpus` is the split that
@@ -67,6 +70,8 @@ class ClipData(pl.LightningDataModule):
         val_speakers: int | list[str] = 1,
         num_workers: int = 0,
         seed: int = 0,
+        text_times: bool = False,
+        reference_frames: int = 1,
     ) -> None:
         super().__init__()
         if clip_frames < 1 or batch_size < 1 or acoustic_context < 0:
@@ -74,6 +79,8 @@ class ClipData(pl.LightningDataModule):
                 f"clip_frames ({clip_frames}) and batch_size ({batch_size}) must be 1 or more, "
                 f"acoustic_context ({acoustic_context}) 0 or more."
             )
+        if reference_frames < 1:
+            raise InputError(f"reference_frames must be 1 or more, not {reference_frames}.")
         self.shards = shards
         self.clip_frames = clip_frames
         self.batch_size = batch_size
@@ -86,12 +93,15 @@ class ClipData(pl.LightningDataModule):
         self.val_speakers = val_speakers
         self.num_workers = num_workers
         self.seed = seed
+        self.text_times = text_times
+        self.reference_frames = reference_frames
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What a model must know of its data, in plain JSON types; it goes into the model and its checkpoints.
 
-        Keys: size (pixels), acoustic and text (name, spec, width; text None where none is used), reference (bool),
+        Keys: size (pixels), acoustic (name, spec, width, layers), text (name, spec, width; None where none is used),
+        text_times (bool: tokens are placed by their times where these are known), reference (bool),
         frame_mean and frame_std (of the training frames on [-1, 1], measured on at most 1024 of them),
         simulated, mm_per_pixel (None where unknown or not one for all recordings), clip_frames,
         acoustic_context.
@@ -101,8 +111,9 @@ class ClipData(pl.LightningDataModule):
         scales = {info.mm_per_pixel for info in infos}
         return {
             "size": infos[0].size[0],
-            "acoustic": self._encoder("acoustic", self.acoustic),
+            "acoustic": {"layers": 1, **self._encoder("acoustic", self.acoustic)},
             "text": self._text,
+            "text_times": self._timed,
             "reference": self.reference == "speaker",
             "frame_mean": mean,
             "frame_std": std,
@@ -159,7 +170,16 @@ class ClipData(pl.LightningDataModule):
         encoder = self.facts["acoustic"]["name"]
         text = self.facts["text"]["name"] if self.facts["text"] is not None else None
         return DataLoader[Any](
-            ClipDataset(recordings, self.clip_frames, encoder, text, self._references, self.acoustic_context),
+            ClipDataset(
+                recordings,
+                self.clip_frames,
+                encoder,
+                text,
+                self._references,
+                self.acoustic_context,
+                self.text_times,
+                self.reference_frames,
+            ),
             batch_size=self.batch_size,
             sampler=sampler,
             collate_fn=collate,
@@ -209,9 +229,32 @@ class ClipData(pl.LightningDataModule):
         nothing_stored = self.text == "auto" and not any(shard.encoders["text"] for shard in self._opened)
         return None if self.text == "none" or nothing_stored else self._encoder("text", self.text)
 
+    @property
+    def _timed(self) -> bool:
+        """`text_times`, after a look whether any recording has times."""
+        if not self.text_times:
+            return False
+        if self._text is None:
+            raise InputError("text_times places the tokens of a text, and the data use none: set data.text as well.")
+        name = self._text["name"]
+        if not any(shard.text_times(id, name) is not None for shard in self._opened for id in shard.ids):
+            raise InputError(
+                f"text_times is set, but no recording in {self._where} has word times for the text encoder {name!r}: "
+                "prepare the corpus with a TextGrid for each recording or with --transcriber, or leave text_times off."
+            )
+        return True
+
     def _encoder(self, kind: str, wanted: str) -> dict[str, Any]:
-        """{"name", "spec", "width"} of the wanted encoder, which every shard must hold alike."""
+        """{"name", "spec", "width"} of the wanted encoder, which every shard must hold alike.
+
+        Who transcribed, which a shard may say of its text, may differ from shard to shard: the first one is told.
+        """
         stored = [(shard.path, shard.encoders[kind]) for shard in self._opened]
+        transcribers: dict[str, dict[str, Any]] = {}
+        for _, encoders in stored:
+            for name, entry in encoders.items():
+                if "transcriber" in entry:
+                    transcribers.setdefault(name, {"transcriber": entry.pop("transcriber")})
         first_path, first = stored[0]
         names = ", ".join(first) or "none"
         if wanted == "auto":
@@ -224,14 +267,14 @@ class ClipData(pl.LightningDataModule):
             if wanted not in encoders:
                 raise InputError(
                     f"{path} has no embeddings of the {kind} encoder {wanted!r}, only of: "
-                    f"{', '.join(encoders) or 'none'}; prepare the recordings with it or change data.{kind}."
+                    f"{', '.join(encoders) or 'none'}; add them with `wav2uti embed`, or change data.{kind}."
                 )
             if encoders[wanted] != first[wanted]:
                 raise InputError(
                     f"{first_path} and {path} were made with different settings of the {kind} encoder {wanted!r} "
                     f"({json.dumps(first[wanted])} and {json.dumps(encoders[wanted])}); prepare them alike."
                 )
-        return {"name": wanted, **first[wanted]}
+        return {"name": wanted, **first[wanted], **transcribers.get(wanted, {})}
 
 
 def _frame_statistics(recordings: Sequence[RecordingInfo]) -> tuple[float, float]:

@@ -2,6 +2,10 @@
 
     D_guided = D(x; sigma, null) + scale (D(x; sigma, cond) - D(x; sigma, null))
 
+With a scale of its own for the text (as InstructPix2Pix has one for the picture, Brooks et al. 2023, Eq. 3):
+
+    D_guided = D(null) + scale (D(audio) - D(null)) + text_scale (D(audio, text) - D(audio))
+
 D is linear in F, so this is the same as guiding the network's own output.
 """
 
@@ -16,22 +20,40 @@ from wav2uti.diffusion.sampler import Denoise
 
 
 def guided(
-    denoiser: Callable[[Tensor, Tensor, Any], Tensor], cond: Condition, null_cond: Condition, scale: float
+    denoiser: Callable[[Tensor, Tensor, Any], Tensor],
+    cond: Condition,
+    null_cond: Condition,
+    scale: float,
+    audio_cond: Condition | None = None,
+    text_scale: float | None = None,
 ) -> Denoise:
-    """Binds a denoiser to its condition with this guidance scale: the `denoise(x, sigma)` that samplers call.
+    """Binds a denoiser to its condition with these guidance scales: the `denoise(x, sigma)` that samplers call.
 
-    cond, null_cond: for the same clips, with and without what the network is told. Scale 1 is the plain conditional
-    model and 0 the unconditional one: both cost one evaluation a call. Any other scale evaluates both conditions as
-    one batch of 2 B.
+    cond, null_cond, audio_cond: for the same clips, with all, nothing, and sound without text of what the network is
+    told. Without `audio_cond` or `text_scale` one scale serves sound and text.
+
+    Conditions whose weight is zero are not evaluated: one scale costs two evaluations a call, and one where it is 1
+    (the plain conditional model) or 0 (the unconditional one); two scales that differ cost three, and two where
+    `scale` is 1 or `text_scale` is 0. They are evaluated as one batch.
     """
-    if scale == 1:
-        return lambda x, sigma: denoiser(x, sigma, cond)
-    if scale == 0:
-        return lambda x, sigma: denoiser(x, sigma, null_cond)
-    both = concatenate(cond, null_cond)
+    if audio_cond is None or text_scale is None:
+        text_scale = scale
+    # The estimates are weighted 1 - scale, scale - text_scale and text_scale: together 1.
+    terms = [(1 - scale, null_cond), (text_scale, cond)]
+    if audio_cond is not None:
+        terms.insert(1, (scale - text_scale, audio_cond))
+    used = [(weight, condition) for weight, condition in terms if weight != 0]
+    if len(used) == 1:
+        only = used[0][1]
+        return lambda x, sigma: denoiser(x, sigma, only)
+    together = concatenate(*(condition for _, condition in used))
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-        conditional, unconditional = denoiser(torch.cat([x, x]), torch.cat([sigma, sigma]), both).chunk(2)
-        return unconditional + scale * (conditional - unconditional)
+        count = len(used)
+        base, *others = denoiser(torch.cat([x] * count), torch.cat([sigma] * count), together).chunk(count)
+        estimate = base
+        for (weight, _), other in zip(used[1:], others, strict=True):
+            estimate = estimate + weight * (other - base)
+        return estimate
 
     return denoise

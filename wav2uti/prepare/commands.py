@@ -18,6 +18,7 @@ from wav2uti.prepare.make import Recipe
 from wav2uti.prepare.work import FromFiles, Simulated
 from wav2uti.speech.acoustic import AcousticEncoder, LogMel
 from wav2uti.speech.textual import CharacterCodes, TextEncoder
+from wav2uti.speech.transcribe import Transcriber
 
 
 def simulate(
@@ -67,6 +68,7 @@ def prepare(
     dry_run: bool = False,
     acoustic: AcousticEncoder | None = None,
     text: TextEncoder | None = None,
+    transcriber: Transcriber | None = None,
     crop: str | None = None,
     hflip: bool = False,
     offset: float = 0.0,
@@ -92,6 +94,8 @@ def prepare(
         dry_run: read and check everything, print a table of it, and write nothing.
         acoustic: encoder of the sound; log-mel energies by default.
         text: encoder of the text; fixed codes of characters by default.
+        transcriber: writes down what is said in recordings without a text, such as `--transcriber Transcriber
+            --transcriber.model openai/whisper-tiny`; without one they have none.
         crop: "X,Y,WIDTH,HEIGHT" of the ultrasound in a video, in pixels, or "auto" for the place that moves; by default
             the whole picture.
         hflip: mirror videos, for recordings with the tip of the tongue on the left.
@@ -125,5 +129,5 @@ def prepare(
     if dry_run:
         look_through(works, size, runs)
     elif out is not None:
-        recipe = Recipe(size, acoustic or LogMel(), text or CharacterCodes())
+        recipe = Recipe(size, acoustic or LogMel(), text or CharacterCodes(), transcriber)
         Job(out, {"command": "prepare", "size": size}, recipe).run(works, runs, "Preparing")

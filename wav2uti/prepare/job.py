@@ -10,14 +10,12 @@ same command goes on: a recording is in a shard, is a whole part, or is made ane
 import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -27,10 +25,9 @@ from wav2uti.corpus.shard_writer import MAX_BYTES, ShardWriter, describe_encoder
 from wav2uti.corpus.shards import Shard, find_shards
 from wav2uti.errors import InputError, OutOfSpace
 from wav2uti.prepare.executors import Executor, Outcome
+from wav2uti.prepare.lock import PARTS, locked
 from wav2uti.prepare.make import Recipe, Work, make_part
 from wav2uti.prepare.part import Report, part_name, read_part
-
-PARTS = ".parts"
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class Job:
                 none of the recordings could be read.
         """
         self._check_settings()
-        with self._locked():
+        with locked(self.out):
             before = self._find_stored(works)
             todo = [work for work in works if work.id not in self._stored]
             if todo:
@@ -142,7 +139,10 @@ class Job:
             encoders, settings = self._about_shards
             wanted = settings | encoders
             for name, value in (shard.settings | shard.encoders).items():
-                if wanted.get(name) != value:
+                # `wav2uti embed` may have added other encoders.
+                given = wanted.get(name)
+                held = {key: value.get(key) for key in given} if name in encoders and given else value
+                if given != held:
                     raise InputError(
                         f"{path} was made with {_said(name, value)}, this command has "
                         f"{_said(name, wanted.get(name))}; give the same options, or another folder."
@@ -151,13 +151,16 @@ class Job:
     @cached_property
     def _about_shards(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What every shard says of its encoders and settings."""
-        return describe_encoders([self.recipe.acoustic], [self.recipe.text]), self.settings
+        wrote = self.recipe.transcriber.spec() if self.recipe.transcriber else None
+        return describe_encoders([self.recipe.acoustic], [self.recipe.text], wrote), self.settings
 
     def _try_encoders(self) -> None:
         """An encoder that cannot be loaded ends the command here; later it would leave out every recording."""
         sound = np.sin(np.arange(SAMPLE_RATE, dtype=np.float32) / 10)
         self.recipe.acoustic.encode(sound, frames_in(SAMPLE_RATE))
         self.recipe.text.encode("a")
+        if self.recipe.transcriber is not None:
+            self.recipe.transcriber.transcribe(sound)
 
     def _find_stored(self, works: Sequence[Work]) -> int:
         """Note what the shards hold; recordings whose files have changed are taken out. Returns how many are left."""
@@ -190,28 +193,6 @@ class Job:
                     self._reports[work.id] = part.report
                 else:
                     shutil.rmtree(path)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other commands out of the folder; it is removed again if nothing came into it."""
-        folder = self.out / PARTS
-        existed = self.out.is_dir()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / "lock")
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(f"Another wav2uti command is writing into {self.out}: wait for it.") from error
-        except OSError as error:
-            raise OutOfSpace(f"{self.out} cannot be written ({error.strerror}): choose another folder.") from error
-        try:
-            yield
-        finally:
-            lock.release()
-            if not any(path.is_dir() for path in folder.glob("*")):
-                shutil.rmtree(folder, ignore_errors=True)
-            if not existed and self.out.is_dir() and not any(self.out.iterdir()):
-                self.out.rmdir()
 
     def _sum_up(self, before: int, total: int) -> None:
         """Warn of what concerns the corpus as a whole, and print what was done."""
@@ -280,10 +261,13 @@ def _take_out(path: Path, ids: Sequence[str]) -> None:
         shard.close()
         path.unlink()
         return
-    with ShardWriter(path, shard.encoders, shard.settings) as writer:
+    # Not under the shard's own name: after an exception the writer would put a shorter one in its place.
+    whole = path.parent / PARTS / path.name
+    with ShardWriter(whole, shard.encoders, shard.settings) as writer:
         for id in kept:
             writer.copy(path, id)
         shard.close()
+    whole.replace(path)
 
 
 def _shards(out: Path) -> list[Path]:

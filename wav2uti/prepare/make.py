@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from wav2uti.corpus.quality import QualityMeter
 from wav2uti.corpus.raw import Block, Picture, RawRecording
-from wav2uti.corpus.recording import Recording
-from wav2uti.corpus.shard_writer import attributes_of, to_half, to_int16
+from wav2uti.corpus.recording import Interval, Recording
+from wav2uti.corpus.shard_writer import attributes_of, plain_intervals, to_half, to_int16
 from wav2uti.corpus.sync import Synchronised
 from wav2uti.errors import InputError
 from wav2uti.prepare.part import Part, Report, StoredSound, part_name
 from wav2uti.speech.acoustic import AcousticEncoder
 from wav2uti.speech.textual import TextEncoder
+from wav2uti.speech.timing import token_times
+from wav2uti.speech.transcribe import Transcriber
 
 
 class Work(Protocol):
@@ -42,15 +44,23 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How recordings are made: the size of a frame and the encoders of sound and text."""
+    """How recordings are made.
+
+    Attributes:
+        size: side of a frame in pixels.
+        acoustic, text: encoders of the sound and of what is said.
+        transcriber: writes down what is said where the corpus does not tell; None leaves such recordings without text.
+    """
 
     size: int
     acoustic: AcousticEncoder
     text: TextEncoder
+    transcriber: Transcriber | None = None
 
     def as_json(self) -> str:
         """Two recipes that make the same have the same text."""
-        return json.dumps([self.size, self.acoustic.spec(), self.text.spec()], sort_keys=True)
+        wrote = self.transcriber.spec() if self.transcriber else None
+        return json.dumps([self.size, self.acoustic.spec(), self.text.spec(), wrote], sort_keys=True)
 
 
 # A worker keeps the encoders of its first recording: their weights are then loaded once.
@@ -88,6 +98,8 @@ def _made(work: Work, size: int, part: Part | None, recipe: Recipe | None) -> Re
                 f"{error.filename or work.id} cannot be read ({error.strerror}): check the file."
             ) from error
         if part is not None and recipe is not None:
+            if recipe.transcriber is not None and not report.text:
+                report = _transcribe(part, recipe.transcriber, report)
             _embed(part, recipe, report)
     said = [str(warning.message) for warning in caught if warning.category is UserWarning]
     return replace(report, warnings=[*report.warnings, *said], bytes=part.bytes if part else 0)
@@ -154,6 +166,20 @@ def _embed(part: Part, recipe: Recipe, report: Report) -> None:
     tokens = recipe.text.encode(report.text)
     expected = (len(tokens), recipe.text.width)
     part.append(f"text/{recipe.text.name}", to_half(tokens, recipe.text.name, expected, report.id))
+    words = [Interval(*word) for word in json.loads(part.attributes["words"])]
+    if words:
+        part.append(f"times/{recipe.text.name}", token_times(report.text, recipe.text.spans(report.text), words))
+
+
+def _transcribe(part: Part, transcriber: Transcriber, report: Report) -> Report:
+    """Write down what is said; words that the corpus gives keep their times."""
+    sound = StoredSound(part.array("audio"))
+    transcript = transcriber.transcribe(sound[0 : len(sound)])
+    language = report.language or transcript.language
+    part.attributes |= {"text": transcript.text, "language": language}
+    if not json.loads(part.attributes["words"]):
+        part.attributes |= {"words": json.dumps(plain_intervals(transcript.words))}
+    return replace(report, text=transcript.text, language=language)
 
 
 def _facts(about: RawRecording | Recording) -> dict[str, str]:

@@ -1,6 +1,14 @@
-"""Pretrained transformers models by hub id or local folder, with one plain sentence when one cannot be had."""
+"""Pretrained transformers models by hub id or local folder, with one plain sentence when one cannot be had.
+
+Nothing that is loaded here can run code: weights come from safetensors files or, where a model has none, from a
+pickle read with weights_only=True, which is torch's reader that knows tensors and plain containers and refuses any
+other object (transformers 5 passes it by default; it is given here all the same); and trust_remote_code=False keeps
+transformers from the Python files of a repository, which it would otherwise ask about in a terminal.
+"""
 
 import os
+import pickle
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,6 +31,53 @@ class WithoutWeights:
         }
 
 
+class Pretrained(WithoutWeights):
+    """Something made of one pretrained model, which stays the same model from its first use on.
+
+    Args:
+        model: hub id or local folder.
+        revision: branch, tag or commit of a hub model; the hub's main branch by default.
+    """
+
+    def __init__(self, model: str, revision: str | None = None) -> None:
+        self.model, self.revision = model, revision
+        self._commit: str | None = None  # survives pickling: another process loads the very same weights
+
+    @property
+    def pinned(self) -> str | None:
+        """The commit that `revision` stands for, as soon as it is known; a local folder has none."""
+        if self._commit is None:
+            self._commit = resolved_commit(self.model, self.revision)
+        return self._commit or self.revision
+
+    def _pinned_args(self) -> dict[str, str]:
+        """Model and revision as the arguments of a spec."""
+        return {"model": self.model} | ({} if self.pinned is None else {"revision": self.pinned})
+
+    def _load(self, from_pretrained: Callable[..., T], **options: Any) -> T:
+        return load_pretrained(from_pretrained, self.model, revision=self.pinned, **options)
+
+    def _load_weights(self, from_pretrained: Callable[..., Any], **options: Any) -> Any:
+        """A model with its weights as float32, ready to run.
+
+        Raises:
+            InputError: what `load_pretrained` raises, or a weight of the model is in none of its files.
+        """
+        import torch
+
+        model, found = self._load(
+            from_pretrained, dtype=torch.float32, weights_only=True, output_loading_info=True, **options
+        )
+        # Used in pre-training only, and left out of some files.
+        missing = sorted(key for key in found["missing_keys"] if not key.endswith("masked_spec_embed"))
+        if missing:
+            raise InputError(
+                f"The files of the model {self.model} lack {len(missing)} of its weights, {missing[0]} for one: "
+                f"give a model whose files are of the type that its config.json names."
+            )
+        return model.eval()
+
+
 def model_name(model: str) -> str:
     """Last part of a hub id or of a folder's path, which names the embeddings in a shard.
 
@@ -32,40 +87,87 @@ def model_name(model: str) -> str:
     return model.replace(os.sep, "/").rstrip("/").rsplit("/", 1)[-1]
 
 
-def load_pretrained(from_pretrained: Callable[..., T], model: str, **options: Any) -> T:
+def resolved_commit(model: str, revision: str | None = None) -> str | None:
+    """The commit hash that a revision of a hub model stands for, or None.
+
+    It comes from the revision itself, from the hub's cache, or from the hub unless HF_HUB_OFFLINE is set, in this
+    order. None: a local folder, or a model that is not to be had now.
+    """
+    if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision):
+        return revision
+    if _is_path(model) or Path(model).expanduser().is_dir():
+        return None
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    try:
+        cached = try_to_load_from_cache(model, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent.name  # snapshots/COMMIT/config.json
+        return None if HF_HUB_OFFLINE else HfApi().model_info(model, revision=revision, timeout=10).sha
+    except (OSError, ValueError):  # no network, no such model, or no valid name: loading it says which
+        return None
+
+
+def load_pretrained(from_pretrained: Callable[..., T], model: str, revision: str | None = None, **options: Any) -> T:
     """Call `from_pretrained` on a local folder, on the hub's cache, or on the hub, in this order.
 
-    The cache comes before the hub because a hub that cannot be reached costs half a minute of retries.
+    The cache comes before the hub because a hub that cannot be reached costs half a minute of retries; with
+    HF_HUB_OFFLINE=1 the hub is not asked at all.
+
+    Args:
+        from_pretrained: of a class of transformers.
+        model: hub id or local folder.
+        revision: branch, tag or commit of a hub model; a local folder has none.
+        options: further arguments of `from_pretrained`.
 
     Raises:
-        InputError: the folder does not exist or lacks a file, or the hub has no such model or cannot be reached.
+        InputError: the folder does not exist, lacks a file or holds a broken one; the hub has no such model or cannot
+            be reached; the weights are a pickle of more than tensors.
     """
+    options["trust_remote_code"] = False
     folder = Path(model).expanduser()
     if folder.is_dir():
         try:
-            with _quiet():
+            with quiet():
                 return from_pretrained(str(folder), local_files_only=True, **options)
-        except (OSError, ValueError, KeyError) as error:
+        except pickle.UnpicklingError as error:
+            raise _refused(str(folder)) from error
+        except Exception as error:  # the parsers of broken files raise errors of many kinds
             raise InputError(
                 f"The folder {folder} holds no complete pretrained model ({_first_line(error)}): "
                 f"download all files of the model, for instance with `hf download ID --local-dir {folder}`."
             ) from error
     if _is_path(model):
         raise InputError(f"There is no model folder {folder}: check the path, or give the id of a model on the hub.")
+    if revision is not None:
+        options["revision"] = revision
     try:
-        with _quiet():
+        with quiet():
             return from_pretrained(model, local_files_only=True, **options)
+    except pickle.UnpicklingError as error:
+        raise _refused(model) from error
     except (OSError, ValueError):
         pass  # not in the cache, or not all of it
     try:
-        with _quiet(bars=True):
+        with quiet(bars=True):
             return from_pretrained(model, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except pickle.UnpicklingError as error:
+        raise _refused(model) from error
+    except Exception as error:  # what the network, the hub and the parsers raise has no common class
+        at = "" if revision is None else f" --revision {revision}"
         raise InputError(
-            f"The model {model} is not a local folder and could not be had from the Hugging Face hub: "
-            f"where there is a network run `huggingface-cli download {model}` (`hf download {model}` in newer "
-            f"versions), or give a local folder with its files."
+            f"The model {model}{f' at revision {revision}' if revision else ''} is not a local folder and could not be "
+            f"had from the Hugging Face hub: where there is a network run `huggingface-cli download {model}{at}` "
+            f"(`hf download {model}{at}` in newer versions), or give a local folder with its files."
         ) from error
+
+
+def _refused(model: str) -> InputError:
+    return InputError(
+        f"The weights of the model {model} are a pickle with more than tensors in it and were not read, "
+        f"because such a file can run any program: give a copy of the model with a model.safetensors file."
+    )
 
 
 def _is_path(model: str) -> bool:
@@ -75,7 +177,7 @@ def _is_path(model: str) -> bool:
 
 
 @contextmanager
-def _quiet(bars: bool = False) -> Iterator[None]:
+def quiet(bars: bool = False) -> Iterator[None]:
     """Silence the loading report: unused pre-training heads are expected here, and no reason to worry a user.
 
     `bars` keeps the progress bars, for what may be a download of a gigabyte.

@@ -1,8 +1,10 @@
 """Textual embeddings of what was said: one vector for each token."""
 
 import hashlib
+import re
 import unicodedata
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2uti.errors import InputError
-from wav2uti.speech.hub import WithoutWeights, load_pretrained, model_name
+from wav2uti.speech.hub import Pretrained, WithoutWeights, model_name
 
 
 class TextEncoder(WithoutWeights, ABC):
@@ -35,6 +37,14 @@ class TextEncoder(WithoutWeights, ABC):
     @abstractmethod
     def encode(self, text: str) -> NDArray[np.float32]:
         """Embed a text as float32 (L, width); L is 0 for an empty one."""
+
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The same for several texts, which a model with weights embeds faster together."""
+        return [self.encode(text) for text in texts]
+
+    @abstractmethod
+    def spans(self, text: str) -> NDArray[np.int64]:
+        """What each token stands for: characters [start, end) of the text in NFC; int64 (L, 2)."""
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
@@ -65,9 +75,37 @@ class CharacterCodes(TextEncoder):
         return {"class": "CharacterCodes", "args": {"width": self._width}}
 
     def encode(self, text: str) -> NDArray[np.float32]:
-        characters = unicodedata.normalize("NFC", " ".join(text.casefold().split()))
-        codes = [self._code(character) for character in characters]
+        codes = [self._code(character) for character, _, _ in self._characters(text)]
         return np.stack(codes) if codes else np.zeros((0, self._width), dtype=np.float32)
+
+    def spans(self, text: str) -> NDArray[np.int64]:
+        spans = [(start, end) for _, start, end in self._characters(text)]
+        return np.array(spans, dtype=np.int64).reshape(-1, 2)
+
+    @staticmethod
+    def _characters(text: str) -> list[tuple[str, int, int]]:
+        """The folded characters, each with the characters [start, end) of the text in NFC that it comes from."""
+        text = unicodedata.normalize("NFC", text)
+        characters: list[tuple[str, int, int]] = []
+        start = 0
+        while start < len(text):
+            end = start + 1
+            if text[start].isspace():
+                while end < len(text) and text[end].isspace():
+                    end += 1
+                if characters and end < len(text):
+                    characters.append((" ", start, end))
+            else:
+                # A letter with its combining marks: folding can change their number and let them be composed.
+                while end < len(text) and unicodedata.combining(text[end]):
+                    end += 1
+                folded = unicodedata.normalize("NFC", text[start:end].casefold())
+                if len(folded) == end - start:
+                    characters += [(letter, start + k, start + k + 1) for k, letter in enumerate(folded)]
+                else:
+                    characters += [(letter, start, end) for letter in folded]
+            start = end
+        return characters
 
     def _code(self, character: str) -> NDArray[np.float32]:
         """float32 (width,) of -1 and 1."""
@@ -76,18 +114,23 @@ class CharacterCodes(TextEncoder):
         return 2 * bits.astype(np.float32) - 1
 
 
-class Bert(TextEncoder):
-    """Last hidden states of a BERT-like transformers model, without its special tokens ([CLS], [SEP]).
+class Bert(Pretrained, TextEncoder):
+    """Last hidden states of a transformers text model, without its special tokens ([CLS], [SEP]).
 
-    A text longer than the model's positions (512 for BERT) is embedded in consecutive parts.
+    Any encoder that `AutoModel` loads and that has a fast tokenizer: BERT, RoBERTa, DistilBERT, XLM-R and so on. A
+    text longer than the model's positions (512 for BERT) is embedded in consecutive parts.
 
     Args:
         model: hub id or local folder; its language has to be that of the text.
+        revision: commit, branch or tag of a model on the hub.
         device: where the model runs.
     """
 
-    def __init__(self, model: str = "bert-base-chinese", device: str = "cpu") -> None:
-        self.model, self.device = model, device
+    _BATCH = 8192  # tokens that run together, padding counted
+
+    def __init__(self, model: str = "bert-base-chinese", revision: str | None = None, device: str = "cpu") -> None:
+        super().__init__(model, revision)
+        self.device = device
 
     @property
     def name(self) -> str:
@@ -98,46 +141,120 @@ class Bert(TextEncoder):
         return int(self._config.hidden_size)
 
     def spec(self) -> dict[str, Any]:
-        return {"class": "Bert", "args": {"model": self.model}}
+        return {"class": "Bert", "args": self._pinned_args()}
 
     def encode(self, text: str) -> NDArray[np.float32]:
-        if not text.strip():
-            return np.zeros((0, self.width), dtype=np.float32)
-        import torch
+        return self.encode_batch([text])[0]
 
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        parts: list[tuple[list[int], NDArray[np.bool_]]] = []  # tokens, and which of them stand for text
+        owners: list[int] = []
+        for owner, text in enumerate(texts):
+            if text.strip():
+                found = self._parts(text)
+                parts += found
+                owners += [owner] * len(found)
+        states: list[NDArray[np.float32]] = [np.zeros(0, dtype=np.float32)] * len(parts)
+        order = sorted(range(len(parts)), key=lambda part: -len(parts[part][0]))  # alike in length: little padding
+        while order:
+            size = max(1, self._BATCH // max(len(parts[order[0]][0]), 1))
+            batch, order = order[:size], order[size:]
+            for part, hidden in zip(batch, self._run([parts[part][0] for part in batch]), strict=True):
+                states[part] = hidden[parts[part][1]]
+        results: list[list[NDArray[np.float32]]] = [[np.zeros((0, self.width), dtype=np.float32)] for _ in texts]
+        for owner, state in zip(owners, states, strict=True):
+            results[owner].append(state)
+        return [np.concatenate(result) for result in results]
+
+    def spans(self, text: str) -> NDArray[np.int64]:
+        if not text.strip():
+            return np.zeros((0, 2), dtype=np.int64)
+        found = self._tokenizer(_readable(text), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return np.array(found["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+
+    def _parts(self, text: str) -> list[tuple[list[int], NDArray[np.bool_]]]:
+        """Tokens of a text in parts that the model has positions for, special tokens in each."""
         parts = self._tokenizer(
-            text,
+            _readable(text),
             truncation=True,
-            max_length=self._config.max_position_embeddings,
+            max_length=self._positions,
             return_overflowing_tokens=True,
             return_special_tokens_mask=True,
         )
-        model = self._loaded.to(self.device)
-        states = []
-        for ids, special in zip(parts["input_ids"], parts["special_tokens_mask"], strict=True):
-            with torch.inference_mode():
-                hidden = model(input_ids=torch.tensor([ids], device=self.device)).last_hidden_state[0]
-            states.append(hidden.float().cpu().numpy()[np.asarray(special) == 0])
-        return np.concatenate(states)
+        masks = (np.asarray(mask) == 0 for mask in parts["special_tokens_mask"])
+        return list(zip(parts["input_ids"], masks, strict=True))
+
+    def _run(self, parts: Sequence[list[int]]) -> list[NDArray[np.float32]]:
+        """Hidden states of parts together, padded on the right with what the attention leaves out."""
+        import torch
+
+        longest = max(map(len, parts))
+        ids = torch.full((len(parts), longest), self._tokenizer.pad_token_id or 0)
+        mask = torch.zeros((len(parts), longest), dtype=torch.long)
+        for row, part in enumerate(parts):
+            ids[row, : len(part)] = torch.tensor(part)
+            mask[row, : len(part)] = 1
+        with torch.inference_mode():
+            model = self._loaded.to(self.device)
+            hidden = model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state
+        states = hidden.float().cpu().numpy()
+        return [states[row, : len(part)] for row, part in enumerate(parts)]
+
+    @cached_property
+    def _positions(self) -> int:
+        """The largest number of tokens that the model reads at a time, special ones included."""
+        limit = int(getattr(self._config, "max_position_embeddings", 512))
+        for name, module in self._loaded.named_modules():
+            if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+                limit -= module.padding_idx + 1  # RoBERTa counts positions from behind the padding's
+        return min(limit, int(self._tokenizer.model_max_length))
 
     @cached_property
     def _config(self) -> Any:
         from transformers import AutoConfig
 
-        return load_pretrained(AutoConfig.from_pretrained, self.model)
+        config = self._load(AutoConfig.from_pretrained)
+        if config.is_encoder_decoder or not hasattr(config, "hidden_size"):
+            raise InputError(
+                f"{self.model} is a {config.model_type} model, not an encoder of text: give one like bert-base-chinese."
+            )
+        return config
 
     @cached_property
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return load_pretrained(AutoTokenizer.from_pretrained, self.model)
+        _ = self._config  # another kind of model is named before what its tokenizer lacks
+        tokenizer = self._load(AutoTokenizer.from_pretrained)
+        if not tokenizer.is_fast:
+            raise InputError(
+                f"The model {self.model} has no fast tokenizer (tokenizer.json), so nobody knows which characters a "
+                "token stands for: give another model."
+            )
+        return tokenizer
 
     @cached_property
     def _loaded(self) -> Any:
         import torch
         from transformers import AutoModel
 
-        return load_pretrained(AutoModel.from_pretrained, self.model, dtype=torch.float32).eval()
+        _ = self._config
+        model, found = self._load(
+            AutoModel.from_pretrained, dtype=torch.float32, weights_only=True, output_loading_info=True
+        )
+        # RoBERTa's files have no pooler, and the last hidden states need none.
+        missing = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
+        if missing:
+            raise InputError(
+                f"The files of the model {self.model} lack {len(missing)} of its weights, {missing[0]} for one: "
+                f"give a model whose files are of the type that its config.json names."
+            )
+        return model.eval()
+
+
+def _readable(text: str) -> str:
+    """A text in NFC without halves of surrogate pairs, which no tokenizer takes; as many characters."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", unicodedata.normalize("NFC", text))
 
 
 _ENCODERS: dict[str, type[TextEncoder]] = {"CharacterCodes": CharacterCodes, "Bert": Bert}

@@ -1,5 +1,6 @@
 """What every LightningModule of the project has in common."""
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from wav2uti.errors import InputError
+from wav2uti.speech.hub import model_name
 
 # Called after each network call or step with (done, total); serves progress bars.
 Progress = Callable[[int, int], None]
@@ -50,8 +52,23 @@ class Task(pl.LightningModule):
         reference: Tensor | None,
         seed: int = 0,
         progress: Progress | None = None,
+        text_places: Tensor | None = None,
     ) -> Tensor:
-        """One recording of any length, from `acoustic` (T, D_a), `text` (L, D_t) and `reference` (H, W): (T, H, W)."""
+        """One recording of any length, from `acoustic` (T, D_a), `text` (L, D_t) and `reference` (H, W): (T, H, W).
+
+        `text_places` (L,) says where in the recording each token stands, 0 to 1; None spreads them evenly.
+        """
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the weights of a model that heard or read other embeddings, or drew other frames.
+
+        Raises:
+            InputError: where the facts of the data are not those of the checkpoint.
+        """
+        trained = checkpoint.get("hyper_parameters", {}).get("facts")
+        if trained is not None:
+            check_encoders("The checkpoint", trained, self.facts)
+            check_frames(trained, self.facts)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped after every batch, its learning rate schedule."""
@@ -71,12 +88,15 @@ class Task(pl.LightningModule):
         The buffers too: mean and standard deviation of the frames stay those that the weights were trained with.
 
         Raises:
-            InputError: where the file is no checkpoint, or one of another network.
+            InputError: where the file is no checkpoint, or one of another network or of other encoders.
         """
         path = Path(path)
         check_checkpoint(path)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if (trained := checkpoint["hyper_parameters"].get("facts")) is not None:
+            check_encoders(str(path), trained, self.facts)
         try:
-            self.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+            self.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:
             raise InputError(
                 f"{path} holds the weights of another network ({' '.join(str(error).split())[:200]}); "
@@ -104,6 +124,84 @@ class Task(pl.LightningModule):
         if not isinstance(task, Task):
             raise InputError(f"{path} holds a {type(task).__name__}, which is no model of wav2uti.")
         return task.eval()
+
+
+def check_encoders(model: str, trained: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise an InputError where a model's encoders are not those of the data.
+
+    Args:
+        model: what the sentence calls the model.
+        trained: facts of the data that it was trained on.
+        given: facts of the data that it is to be used on.
+    """
+    for kind in ("acoustic", "text"):
+        one, other = trained[kind], given[kind]
+        if _same(one, other):
+            continue
+        # Where the names do not tell them apart, their settings do.
+        full = one is not None and other is not None and one["name"] == other["name"]
+        if one is None:
+            remedy = f"set data.{kind} to none"
+        else:
+            remedy = f"name {one['name']} as data.{kind}, or add its embeddings with `wav2uti embed`"
+        raise InputError(
+            f"{model} was trained with {_words(kind, one, full)} and the data are set to {_words(kind, other, full)}: "
+            f"{remedy}, or train a model on these data."
+        )
+
+
+def check_frames(trained: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise an InputError where a model's frames are not those of the data; see `check_encoders`."""
+    if trained["size"] != given["size"]:
+        raise InputError(
+            f"The checkpoint draws frames of {trained['size']}x{trained['size']} and the shards hold "
+            f"{given['size']}x{given['size']}: prepare the recordings with --size {trained['size']}, or train a model "
+            "on these data."
+        )
+    if trained["reference"] != given["reference"]:
+        wanted = "speaker" if trained["reference"] else "none"
+        raise InputError(
+            f"The checkpoint was trained {'with' if trained['reference'] else 'without'} a reference frame of the "
+            f"speaker: set data.reference to {wanted}."
+        )
+
+
+def _same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+    """Whether two entries of the facts are of the same encoder. A revision that only one of them states may be it."""
+    if one is None or other is None:
+        return one is other
+    first, second = _essence(one), _essence(other)
+    if not ("revision" in first["args"] and "revision" in second["args"]):
+        first["args"].pop("revision", None)
+        second["args"].pop("revision", None)
+    return first == second
+
+
+def _essence(encoder: dict[str, Any]) -> dict[str, Any]:
+    """What decides an encoder's embeddings, from its entry in the facts.
+
+    The folder that a model lay in does not, nor who transcribed. An entry of an earlier version states no layers,
+    and no arguments that were not there yet: they stand at None.
+    """
+    spec = encoder["spec"]
+    args = {name: value for name, value in spec.get("args", {}).items() if value is not None}
+    if "model" in args:
+        args["model"] = model_name(args["model"])
+    return {
+        "name": encoder["name"],
+        "width": encoder["width"],
+        "layers": encoder.get("layers", 1),
+        "class": spec.get("class"),
+        "args": args,
+    }
+
+
+def _words(kind: str, encoder: dict[str, Any] | None, full: bool) -> str:
+    """An encoder in a sentence."""
+    if encoder is None:
+        return f"no {kind} encoder"
+    settings = f" with {json.dumps(encoder['spec'])}" if full else ""
+    return f"the {kind} encoder {encoder['name']} (width {encoder['width']}){settings}"
 
 
 def check_checkpoint(path: Path) -> None:

@@ -16,6 +16,7 @@ class Batch(TypedDict):
         progress: (B, T + 2 C), where in the recording each frame stands: 0 to 1, beyond it outside.
         text: (B, L, D_t), padded with zeros to the longest text of the batch; L may be 0.
         text_mask: (B, L) bool, True where a token is real.
+        text_places: (B, L), where in the recording each token stands, on the scale of `progress`; 0 in the padding.
         reference: (B, 1, H, W) in [-1, 1].
     """
 
@@ -25,4 +26,5 @@ class Batch(TypedDict):
     progress: Tensor
     text: NotRequired[Tensor]
     text_mask: NotRequired[Tensor]
+    text_places: NotRequired[Tensor]
     reference: NotRequired[Tensor]

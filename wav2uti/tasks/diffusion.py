@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from wav2uti.condition import reference as speaker_reference
 from wav2uti.condition.condition import Condition
-from wav2uti.condition.fusion import Fusion
+from wav2uti.condition.fusion import Fusion, NullAcoustic
 from wav2uti.diffusion.denoiser import Denoiser
 from wav2uti.diffusion.guidance import guided
 from wav2uti.diffusion.loss import EDMLoss
-from wav2uti.diffusion.sampler import Sampler, StochasticHeun
+from wav2uti.diffusion.sampler import Denoise, Sampler, StochasticHeun
 from wav2uti.diffusion.schedule import LogNormalSigma
 from wav2uti.diffusion.unet import UNet
 from wav2uti.diffusion.windows import split, windowed
@@ -24,7 +24,7 @@ from wav2uti.tasks.batch import Batch
 # Frames in one call of the network when a long recording is drawn: bounds the memory.
 FRAMES_AT_ONCE = 128
 
-FusionFactory = Callable[[int, int | None], Fusion]
+FusionFactory = Callable[[int, int | None, int], Fusion]
 NetFactory = Callable[[int, bool], nn.Module]
 
 
@@ -33,14 +33,19 @@ class DiffusionTask(Task):
 
     Args:
         facts: linked from the data; see `Task`.
-        fusion: builds the fusion from the widths of the acoustic and the textual embeddings.
+        fusion: builds the fusion from the widths of the acoustic and the textual embeddings and the number of layers
+            in an acoustic one.
         net: builds F from the width of the condition and whether there is a reference frame.
         sigma_data: standard deviation of the frames on [-1, 1]; null measures it on the training frames.
         noise: distribution of the noise level in training.
         drop_condition: share of the training clips without sound and text, for guidance.
+        drop_text: share of the training clips whose text alone is dropped, for `text_guidance`.
+        drop_audio: share of the training clips whose sound alone is dropped: a learnt vector stands for it.
         drop_reference: share of the training clips without their reference frame.
         sampler: how clips are drawn; not stored in the checkpoint.
         guidance: scale of classifier-free guidance in drawing; 1 is none; not stored in the checkpoint.
+        text_guidance: a scale of its own for the text, `guidance` being then that of the sound, for a model trained
+            with `drop_text`; null has one scale for both; not stored in the checkpoint.
         overlap: frames that neighbouring windows share where a recording is longer than a training clip; at most
             half a clip.
         start_from: checkpoint of the same network whose weights training begins with, such as one trained on single
@@ -57,18 +62,30 @@ class DiffusionTask(Task):
         sigma_data: float | None = 0.25,
         noise: LogNormalSigma | None = None,
         drop_condition: float = 0.1,
+        drop_text: float = 0.0,
+        drop_audio: float = 0.0,
         drop_reference: float = 0.1,
         sampler: Sampler | None = None,
         guidance: float = 3.0,
+        text_guidance: float | None = None,
         overlap: int = 8,
         start_from: str | None = None,
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(facts, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["sampler", "guidance", "overlap", "start_from"])
+        self.save_hyperparameters(ignore=["sampler", "guidance", "text_guidance", "overlap", "start_from"])
+        if drop_text < 0 or drop_audio < 0 or drop_text + drop_audio > 1:
+            raise InputError(
+                f"drop_text ({drop_text}) and drop_audio ({drop_audio}) are shares of the training clips: "
+                "0 or more each, and no more than 1 together."
+            )
         text = facts["text"]
-        self.fusion = fusion(facts["acoustic"]["width"], text["width"] if text else None)
+        # Checkpoints of earlier versions do not state the layers: they have one.
+        layers = facts["acoustic"].get("layers", 1)
+        self.fusion = fusion(facts["acoustic"]["width"], text["width"] if text else None, layers)
+        # Only a model that learns it has it: a parameter without gradients stops training on several GPUs.
+        self.null_acoustic = NullAcoustic(facts["acoustic"]["width"]) if drop_audio > 0 else None
         self.denoiser = Denoiser(
             net(self.fusion.width, facts["reference"]),
             sigma_data=facts["frame_std"] if sigma_data is None else sigma_data,
@@ -76,9 +93,12 @@ class DiffusionTask(Task):
         )
         self.loss = EDMLoss(noise or LogNormalSigma())
         self.drop_condition = drop_condition
+        self.drop_text = drop_text
+        self.drop_audio = drop_audio
         self.drop_reference = drop_reference
         self.sampler = sampler or StochasticHeun()
         self.guidance = guidance
+        self.text_guidance = text_guidance
         self.overlap = overlap
         if start_from is not None:
             self.copy_weights(start_from)
@@ -90,11 +110,18 @@ class DiffusionTask(Task):
             "sampler": type(self.sampler).__name__,
             "steps": self.sampler.steps,
             "guidance": self.guidance,
+            "text_guidance": self.text_guidance,
         }
 
     def condition(self, batch: Batch) -> Condition:
         """The condition of a batch: fused with its context, which is then cut off."""
-        fused = self.fusion(batch["acoustic"], batch.get("text"), batch.get("text_mask"), batch["progress"])
+        fused = self.fusion(
+            batch["acoustic"],
+            batch.get("text"),
+            batch.get("text_mask"),
+            batch["progress"],
+            batch.get("text_places"),
+        )
         clip = batch["frames"].shape[2]
         context = (fused.shape[1] - clip) // 2
         frames = fused[:, context : context + clip]
@@ -104,9 +131,30 @@ class DiffusionTask(Task):
         """The same clips without sound and text; the reference stays, so guidance pushes along what the sound says."""
         return cond._replace(frames=self.fusion.null_like(cond.frames))
 
+    def guide(self, cond: Condition, audio: Condition | None) -> Denoise:
+        """The denoiser of a condition, guided; `audio` is from the sound alone, where the text has its own scale."""
+        return guided(self.denoiser, cond, self.null(cond), self.guidance, audio, self.text_guidance)
+
+    @property
+    def guides_text(self) -> bool:
+        """Whether drawing needs the condition of the sound alone beside the whole one."""
+        return self.facts["text"] is not None and self.text_guidance not in (None, self.guidance)
+
+    def drop_one(self, batch: Batch) -> Batch:
+        """The batch with the text alone or the sound alone taken away in some clips, at random."""
+        if not self.drop_text and not self.drop_audio:
+            return batch  # and no random number drawn
+        chance = torch.rand(len(batch["ids"]), device=self.device)
+        left: Batch = {**batch}
+        if "text_mask" in batch:
+            left["text_mask"] = batch["text_mask"] & (chance >= self.drop_text)[:, None]
+        if self.null_acoustic is not None:
+            left["acoustic"] = self.null_acoustic(batch["acoustic"], chance >= 1 - self.drop_audio)
+        return left
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """EDM loss of a batch; conditions dropped at random."""
-        cond = self.condition(batch)
+        cond = self.condition(self.drop_one(batch))
         chance = torch.rand(2, len(cond.frames), device=self.device)
         cond = Condition(
             self.fusion.drop(cond.frames, chance[0] < self.drop_condition),
@@ -124,8 +172,7 @@ class DiffusionTask(Task):
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Draw the clips of a batch; the scoring callback compares them with the real ones."""
-        cond = self.condition(batch)
-        denoise = guided(self.denoiser, cond, self.null(cond), self.guidance)
+        denoise = self.guide(self.condition(batch), self.condition(without_text(batch)) if self.guides_text else None)
         generator = torch.Generator().manual_seed(batch_idx)
         return {"generated": self.sampler.draw(denoise, batch["frames"].shape, generator, self.device)}
 
@@ -137,6 +184,7 @@ class DiffusionTask(Task):
         reference: Tensor | None,
         seed: int = 0,
         progress: Progress | None = None,
+        text_places: Tensor | None = None,
     ) -> Tensor:
         """See `Task.generate`. Longer recordings are denoised in overlapping windows, blended at every step."""
         size, clip = self.facts["size"], self.facts["clip_frames"]
@@ -148,28 +196,33 @@ class DiffusionTask(Task):
         places = (heard.to(self.device) + 0.5) / frames
         if reference is not None and tuple(reference.shape) != (size, size):
             raise InputError(f"The reference frame is {tuple(reference.shape)}, the model draws {size}x{size}.")
-        cond = Condition(
-            # The whole recording is fused at once, so that no window lacks its neighbours' sound.
-            self.fusion(
-                acoustic[heard.clamp(0, frames - 1)][None].to(self.device),
-                None if text is None else text[None].to(self.device),
-                None if text is None else torch.ones(1, len(text), dtype=torch.bool, device=self.device),
-                places[None],
-            )[:, context : context + frames],
-            None,
-        )
+        sound = acoustic[heard.clamp(0, frames - 1)][None].to(self.device)
+        tokens = None if text is None else text[None].to(self.device)
+        mask = None if tokens is None else torch.ones(tokens.shape[:2], dtype=torch.bool, device=self.device)
+        tokens_at = None if text_places is None else text_places[None].to(self.device)
+        # The whole recording is fused at once, so that no window lacks its neighbours' sound.
+        fused = [self.fusion(sound, tokens, mask, places[None], tokens_at)]
+        if self.guides_text:
+            fused.append(self.fusion(sound, None, None, places[None]))
+        # Both side by side in the channels: a window then cuts the same frames out of both.
+        cond = Condition(torch.cat(fused, dim=-1)[:, context : context + frames])
         if self.facts["reference"]:
             given = speaker_reference.absent(1, (size, size)) if reference is None else reference[None, None]
             cond = cond._replace(reference=given.to(self.device))
-        denoise = windowed(
-            lambda part: guided(self.denoiser, part, self.null(part), self.guidance),
-            cond,
-            windows,
-            at_once=max(1, FRAMES_AT_ONCE // clip),
-        )
+
+        def bind(part: Condition) -> Denoise:
+            whole, *alone = (part._replace(frames=f) for f in part.frames.split(self.fusion.width, dim=-1))
+            return self.guide(whole, alone[0] if alone else None)
+
+        denoise = windowed(bind, cond, windows, at_once=max(1, FRAMES_AT_ONCE // clip))
         generator = torch.Generator().manual_seed(seed)
         steps = self.sampler.sample(denoise, (1, 1, frames, size, size), generator, self.device)
         for step in steps:
             if progress is not None:
                 progress(step.done, step.steps)
         return step.x[0, 0].clamp(-1, 1)
+
+
+def without_text(batch: Batch) -> Batch:
+    """The same clips with no token to attend to."""
+    return {**batch, "text_mask": torch.zeros_like(batch["text_mask"])}

@@ -1,6 +1,7 @@
 """From speech to video: `load(checkpoint).generate(audio)`, and the command `wav2uti predict` around it."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress as ProgressBar
 
 from wav2uti.clock import FPS, frames_in, samples_at
+from wav2uti.corpus.recording import Interval
 from wav2uti.corpus.shards import Shard, find_shards
 from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
@@ -19,6 +21,8 @@ from wav2uti.grey import to_grey, to_unit
 from wav2uti.speech.acoustic import build_acoustic
 from wav2uti.speech.audio import read_speech
 from wav2uti.speech.textual import build_textual
+from wav2uti.speech.timing import token_places, token_times
+from wav2uti.speech.transcribe import Transcriber, build_transcriber
 from wav2uti.tasks.base import Progress, Task
 from wav2uti.tasks.diffusion import DiffusionTask
 from wav2uti.video.reference_frame import read_reference
@@ -38,7 +42,11 @@ class Predictor:
         self.task = task
         self.facts: dict[str, Any] = task.facts
         self.acoustic = build_acoustic(self.facts["acoustic"]["spec"], device)
-        self.textual = build_textual(self.facts["text"]["spec"], device) if self.facts["text"] else None
+        about_text = self.facts["text"]
+        self.textual = build_textual(about_text["spec"], device) if about_text else None
+        wrote = about_text.get("transcriber") if about_text else None
+        # What wrote the texts of the corpus writes those of new speech, too.
+        self.transcriber = build_transcriber(wrote, device) if wrote else None
 
     def generate(
         self,
@@ -50,18 +58,23 @@ class Predictor:
         guidance: float | None = None,
         seed: int = 0,
         progress: Progress | None = None,
+        words: Sequence[Interval] = (),
+        text_guidance: float | None = None,
     ) -> NDArray[np.uint8]:
         """The tongue for one recording of speech.
 
         Args:
             audio: float32 (N,) at 16 kHz in [-1, 1], of any length.
-            text: what is said; a model trained with text does without where it is None.
+            text: what is said. Where it is None the transcriber writes it down, if there is one; else a model that was
+                trained with text does without.
             reference: uint8 (H, W), a frame of the speaker, for a model trained with one.
             sampler: how to draw; None for the task's own.
             steps: steps of the sampler; None for its own.
             guidance: scale of classifier-free guidance; None for the task's own.
             seed: the same seed gives the same frames on the same machine.
             progress: called with (done, total) after each step.
+            words: words of the text with their times, for a model trained with them.
+            text_guidance: scale of guidance by the text alone; None for the task's own.
 
         Returns:
             uint8 (T, H, W) at 60 frames a second.
@@ -76,12 +89,26 @@ class Predictor:
                 self.task.sampler = self.task.sampler.with_steps(steps)
             if guidance is not None:
                 self.task.guidance = guidance
+            if text_guidance is not None:
+                self.task.text_guidance = text_guidance
         embedding = torch.from_numpy(self.acoustic.encode(audio, frames))
-        tokens = None
+        tokens = places = None
+        if self.textual is not None and text is None and self.transcriber is not None:
+            transcript = self.transcriber.transcribe(audio)
+            text, words = transcript.text, words or transcript.words
         if self.textual is not None and text:
             tokens = torch.from_numpy(self.textual.encode(text))
+            times = None
+            if words and self.facts.get("text_times"):
+                times = token_times(text, self.textual.spans(text), words)
+            places = torch.from_numpy(token_places(len(tokens), times, frames / FPS))
         video = self.task.generate(
-            embedding, tokens, None if reference is None else to_unit(reference), seed=seed, progress=progress
+            embedding,
+            tokens,
+            None if reference is None else to_unit(reference),
+            seed=seed,
+            progress=progress,
+            text_places=places,
         )
         frames_drawn: NDArray[np.uint8] = to_grey(video).cpu().numpy()
         return frames_drawn
@@ -112,6 +139,7 @@ class Speech:
     text: str | None = None
     reference: NDArray[np.uint8] | None = None
     real: NDArray[np.uint8] | None = None
+    words: tuple[Interval, ...] = ()
     simulated: bool = False
 
 
@@ -126,6 +154,8 @@ def predict(
     sampler: Sampler | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    text_guidance: float | None = None,
+    transcriber: Transcriber | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> None:
@@ -139,13 +169,16 @@ def predict(
         audio: sound file of any rate, channel count and format that libsndfile reads.
         shards: folder or file of shards that holds the recording.
         recording: id of a recording in the shards.
-        text: what is said in the sound file.
+        text: what is said in the sound file; without it the model's transcriber writes it down, if it has one.
         reference: picture of one ultrasound frame of the speaker, as the model's training frames are cropped.
         ckpt_path: checkpoint of `wav2uti fit`; without it the newest one under runs/.
         output: folder for the results.
         sampler: how to draw, such as `--sampler StochasticHeun --sampler.s_churn 0`; by default the paper's sampler.
         steps: steps of the sampler; 32 by default.
         guidance: scale of classifier-free guidance; 3 by default, 1 is none and halves the time.
+        text_guidance: a scale of its own for what the text adds to the sound.
+        transcriber: writes down what is said where no text is given, such as `--transcriber Transcriber
+            --transcriber.model openai/whisper-tiny`; by default the one that wrote the texts of the model's corpus.
         seed: the same seed gives the same frames.
         device: cpu, cuda or auto.
     """
@@ -166,7 +199,8 @@ def predict(
             "placed somewhere; give one with --reference.",
             stacklevel=2,
         )
-    if model.textual is not None and not speech.text:
+    model.transcriber = transcriber or model.transcriber
+    if model.textual is not None and not speech.text and model.transcriber is None:
         warnings.warn("the model was trained with text and got none; give it with --text.", stacklevel=2)
     with ProgressBar() as bar:
         line = bar.add_task(f"drawing {speech.name}", total=None)
@@ -179,6 +213,8 @@ def predict(
             guidance,
             seed,
             progress=lambda done, total: bar.update(line, completed=done, total=total),
+            words=speech.words,
+            text_guidance=text_guidance,
         )
     note = "made by a model trained on SIMULATED data" if model.facts["simulated"] else "generated"
     for kind, written in write_results(output, speech, frames, note).items():
@@ -222,6 +258,12 @@ def _from_shards(shards: Path, recording: str) -> Speech:
         if recording in shard.ids:
             found = shard.recording(recording)
             return Speech(
-                recording, found.audio, found.text or None, found.reference, found.frames, simulated=found.simulated
+                recording,
+                found.audio,
+                found.text or None,
+                found.reference,
+                found.frames,
+                found.words,
+                simulated=found.simulated,
             )
     raise InputError(f"There is no recording {recording!r} in the shards of {shards}.")

@@ -57,6 +57,15 @@ class Score:
         """As a recording carries them."""
         return tuple(Interval(s.label, s.start, s.end) for s in self.segments)
 
+    @property
+    def words(self) -> tuple[Interval, ...]:
+        """One for each spoken syllable: its pinyin, from the start of its first phone to the end of its last."""
+        spoken = [[s for s in self.segments if s.syllable == k] for k in range(len(self.syllables))]
+        return tuple(
+            Interval(syllable.pinyin, phones[0].start, phones[-1].end)
+            for syllable, phones in zip(self.syllables, spoken, strict=True)
+        )
+
 
 def plan(syllables: tuple[Syllable, ...], task: Task, speaker: Speaker, rng: np.random.Generator) -> Score:
     """Times of the phones: consonants by kind, vowels sharing a nucleus, the last syllable longer, silence around."""

@@ -48,6 +48,7 @@ def simulate_recording(speaker: int, utterance: int, size: int, seed: int) -> Re
         simulated=True,
         mm_per_pixel=FIELD / size,
         contour=renderer.fan.pixels(visible(contour, person)),
+        words=score.words,
         phones=score.phones,
         reference=reference[0],
     )
