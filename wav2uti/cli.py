@@ -67,6 +67,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"wav2uti {chosen}: {_sentence(error)}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `wav2uti inspect ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print(f"wav2uti {chosen}: interrupted.", file=sys.stderr)
         return 130

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from wav2uti.corpus.formats.video import open_sound
 from wav2uti.errors import InputError
-from wav2uti.speech.audio import read_speech
+from wav2uti.speech.audio import read_speech, to_16k
 from wav2uti.speech.pieces import active, pieces, warp
 from wav2uti.speech.transcribe import Transcriber, Transcript, build_transcriber
 
@@ -92,6 +93,17 @@ def test_a_recording_with_pauses(tiny: Transcriber, sentences: dict[str, tuple[N
     assert 40 <= transcript.words[0].start < 40.3
     assert second - 0.02 <= transcript.words[-8].start < second + 0.3
     assert transcript.words[-8].label == "He"
+
+
+@pytest.mark.slow
+def test_words_after_pauses_are_heard(tiny: Transcriber, shared: Path) -> None:
+    """A child reads single words, 0.9 s apart at the most; without segment times Whisper ends after the first."""
+    opened = open_sound(shared / "aaa_video" / "Ultrax_TD_002.avi")
+    assert opened is not None
+    sound, _ = opened
+    transcript = tiny.transcribe(to_16k(sound.read(0, sound.facts.samples), sound.rate))
+    assert {"off", "go", "spider"} <= set(normal(transcript.text))  # the first words and the last
+    assert transcript.words[-1].end > 11.5
 
 
 def test_ten_minutes_of_silence_take_no_time(tiny: Transcriber) -> None:

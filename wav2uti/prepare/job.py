@@ -8,6 +8,7 @@ same command goes on: a recording is in a shard, is a whole part, or is made ane
 """
 
 import shutil
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -160,7 +161,9 @@ class Job:
         self.recipe.acoustic.encode(sound, frames_in(SAMPLE_RATE))
         self.recipe.text.encode("a")
         if self.recipe.transcriber is not None:
-            self.recipe.transcriber.transcribe(sound)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # nobody speaks in a tone
+                self.recipe.transcriber.transcribe(sound)
 
     def _find_stored(self, works: Sequence[Work]) -> int:
         """Note what the shards hold; recordings whose files have changed are taken out. Returns how many are left."""

@@ -40,6 +40,12 @@ def pieces(audio: NDArray[np.float32], sounding: NDArray[np.bool_]) -> Iterator[
         places = places[places >= end]
 
 
+def longest_pause(sounding: NDArray[np.bool_], first: int, last: int) -> float:
+    """Longest stretch without sound in s between sounds of a piece, samples [first, last)."""
+    places = np.flatnonzero(sounding[first // _HOP : last // _HOP])
+    return float(np.diff(places).max(initial=1) - 1) * _HOP / SAMPLE_RATE
+
+
 def narrowed(words: Sequence[Interval], sounding: NDArray[np.bool_], seconds: float) -> tuple[Interval, ...]:
     """Words without the pauses at their ends, in order, each at least 20 ms long and inside the recording."""
     result: list[Interval] = []

@@ -15,7 +15,7 @@ from wav2uti.clock import SAMPLE_RATE
 from wav2uti.corpus.recording import Interval
 from wav2uti.errors import InputError
 from wav2uti.speech.hub import Pretrained, quiet
-from wav2uti.speech.pieces import active, narrowed, pieces, warp
+from wav2uti.speech.pieces import active, longest_pause, narrowed, pieces, warp
 
 # Languages that are written without spaces: each token that is a whole character is a word (as in Whisper itself).
 _UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
@@ -55,6 +55,7 @@ class Transcriber(Pretrained):
     """
 
     BEAMS = 5
+    PAUSE = 0.5  # s; without times of segments Whisper ends at a longer pause, with them its text is a little worse
     TEMPERATURES = (0.0, 0.4, 0.8)
     NO_SPEECH = 0.6  # a piece with a higher probability of no speech and a lower log probability is left out
     DOUBTFUL = -0.5
@@ -89,7 +90,8 @@ class Transcriber(Pretrained):
         words: list[Interval] = []
         sounding = active(audio)
         for first, last in pieces(audio, sounding):
-            piece = self._transcribe_piece(audio[first:last], language)
+            pauses = longest_pause(sounding, first, last) > self.PAUSE
+            piece = self._transcribe_piece(audio[first:last], language, pauses)
             if piece is None:
                 continue
             text, language, timed = piece
@@ -135,7 +137,7 @@ class Transcriber(Pretrained):
         return code
 
     def _transcribe_piece(
-        self, audio: NDArray[np.float32], language: str | None
+        self, audio: NDArray[np.float32], language: str | None, pauses: bool
     ) -> tuple[str, str, list[Interval]] | None:
         """Text, language and words of at most 30 s, times from its first sample; None where nothing is said."""
         import torch
@@ -155,8 +157,8 @@ class Transcriber(Pretrained):
                 language = max(languages, key=lambda token: float(logits[languages[token]])).strip("<|>")
             best: tuple[float, list[int], NDArray[np.float64]] | None = None
             for temperature in self.TEMPERATURES:
-                ids = self._generate(encoded, language, temperature, len(audio) / SAMPLE_RATE)
-                score, times = self._align(encoded, language, ids, len(audio))
+                ids = self._generate(encoded, language, temperature, len(audio) / SAMPLE_RATE, pauses)
+                score, times = self._align(encoded, language, ids, len(audio), pauses)
                 best = max(best, (score, ids, times), key=lambda found: found[0]) if best else (score, ids, times)
                 if silent > self.NO_SPEECH and score < self.DOUBTFUL:
                     return None
@@ -165,13 +167,18 @@ class Transcriber(Pretrained):
                     break
         assert best is not None
         _, ids, times = best
+        told = [place for place, token in enumerate(ids) if token < model.generation_config.eos_token_id]
+        ids, spans = (
+            [ids[place] for place in told],
+            np.stack([times[told], times[[place + 1 for place in told]]], axis=1),
+        )
         text = self._tokenizer.decode(ids, skip_special_tokens=True).strip()
         if not any(map(str.isalnum, text)):
             return None
-        return text, language, self._words(ids, times, language in _UNSPACED)
+        return text, language, self._words(ids, spans, language in _UNSPACED)
 
-    def _generate(self, encoded: Any, language: str, temperature: float, seconds: float) -> list[int]:
-        """Ids of the text's tokens, without special ones."""
+    def _generate(self, encoded: Any, language: str, temperature: float, seconds: float, pauses: bool) -> list[int]:
+        """Ids of the text's tokens; where there are `pauses`, with those of the times of its segments between them."""
         import torch
 
         model = self._loaded
@@ -185,14 +192,17 @@ class Transcriber(Pretrained):
             torch.manual_seed(0)  # the same sound gives the same text
             out = model.generate(
                 encoder_outputs=encoded,
-                return_timestamps=False,
+                return_timestamps=pauses,
                 condition_on_prev_tokens=False,
                 max_length=min(model.config.max_target_positions, 20 + int(self._TOKENS_A_SECOND * seconds)),
                 **options,
             )
-        return [int(i) for i in out[0] if int(i) < model.generation_config.eos_token_id]
+        config = model.generation_config
+        return [int(i) for i in out[0] if int(i) < config.eos_token_id or int(i) > config.no_timestamps_token_id]
 
-    def _align(self, encoded: Any, language: str, ids: list[int], samples: int) -> tuple[float, NDArray[np.float64]]:
+    def _align(
+        self, encoded: Any, language: str, ids: list[int], samples: int, pauses: bool
+    ) -> tuple[float, NDArray[np.float64]]:
         """Mean log probability of the tokens, and where each begins and the last ends, float64 (tokens + 1,) in s."""
         import torch
         from scipy.ndimage import median_filter
@@ -201,7 +211,8 @@ class Transcriber(Pretrained):
         prompt = [config.decoder_start_token_id]
         if self._multilingual:
             prompt += [config.lang_to_id[f"<|{language}|>"], config.task_to_id["transcribe"]]
-        prompt.append(config.no_timestamps_token_id)
+        if not pauses:
+            prompt.append(config.no_timestamps_token_id)
         tokens = torch.tensor([prompt + ids], device=model.device)
         kernel = model.config._attn_implementation
         model.set_attn_implementation("eager")  # the only one that gives its weights
@@ -227,8 +238,11 @@ class Transcriber(Pretrained):
         text = self._tokenizer.decode(ids, skip_special_tokens=True).encode()
         return len(text) / len(zlib.compress(text)) > self.REPETITIVE
 
-    def _words(self, ids: Sequence[int], times: NDArray[np.float64], unspaced: bool) -> list[Interval]:
-        """Join tokens to words. A character may take several tokens; punctuation belongs to the word before it."""
+    def _words(self, ids: Sequence[int], spans: NDArray[np.float64], unspaced: bool) -> list[Interval]:
+        """Join tokens, with their times (L, 2) in s, to words.
+
+        A character may take several tokens; punctuation belongs to the word before it.
+        """
         words: list[tuple[str, float, float]] = []
         first = 0
         for last in range(1, len(ids) + 1):
@@ -237,9 +251,9 @@ class Transcriber(Pretrained):
                 continue
             spoken = any(map(str.isalnum, text))
             if words and not text.startswith(" ") and not (unspaced and spoken):
-                words[-1] = (words[-1][0] + text, words[-1][1], float(times[last]))
+                words[-1] = (words[-1][0] + text, words[-1][1], float(spans[last - 1, 1]))
             else:
-                words.append((text, float(times[first]), float(times[last])))
+                words.append((text, float(spans[first, 0]), float(spans[last - 1, 1])))
             first = last
         bare = ((_bare(label), start, end) for label, start, end in words)
         return [Interval(label, start, end) for label, start, end in bare if label]
