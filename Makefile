@@ -7,7 +7,7 @@ DEMO_FRAMES := runs/simulated_frames/demo
 # Two utterances of speakers that training never sees (configs/simulated.yaml, data.test_speakers).
 DEMO_RECORDINGS := s14_u004 s15_u011
 
-.PHONY: help install demo test test-all lint format clean
+.PHONY: help install demo benchmark test test-all lint format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -40,6 +40,9 @@ demo: install  ## the whole job on simulated data: corpus, training, scores, vid
 	@echo 'sheet:  ' $(foreach id,$(DEMO_RECORDINGS),$(DEMO_RUN)/predictions/$(id).png) '(the corpus above, the model below)'
 	@echo 'scores: ' $(DEMO_RUN)/metrics.json
 	@head -6 $(DEMO_RUN)/metrics.json
+
+benchmark: install  ## simulated-64: DNN, A and A+T trained and scored; stopped, it goes on (hours; I3D=FILE for FVD)
+	$(BIN)/python benchmarks/simulated_64.py $(if $(I3D),--i3d $(I3D))
 
 test: install  ## the fast tests (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not slow'

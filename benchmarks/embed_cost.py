@@ -17,18 +17,16 @@ import json
 import os
 import platform
 import shlex
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from measure import measure
 from numpy.typing import NDArray
 
 from wav2uti import __version__
@@ -79,19 +77,6 @@ def in_batches(encoder: AcousticEncoder, sounds: Sequence[NDArray[np.float32]], 
     """Embed the recordings at the places of each batch."""
     for batch in batches:
         encoder.encode_batch([sounds[k] for k in batch], [frames_in(len(sounds[k])) for k in batch])
-
-
-def measure(ways: dict[str, Callable[[], Any]], seconds: float, repeats: int) -> dict[str, float]:
-    """Median seconds of speech per second of each way; the ways alternate, so that a busy machine slows them alike."""
-    taken: dict[str, list[float]] = {way: [] for way in ways}
-    for way in ways.values():
-        way()
-    for _ in range(repeats):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            taken[name].append(time.perf_counter() - start)
-    return {name: round(seconds / statistics.median(times), 1) for name, times in taken.items()}
 
 
 def main() -> None:

@@ -19,11 +19,9 @@ import json
 import os
 import platform
 import shlex
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ import av
 import numpy as np
 import soundfile
 from av.video.reformatter import VideoReformatter
+from measure import measure
 
 from wav2uti import __version__
 from wav2uti.clock import FPS, SAMPLE_RATE
@@ -113,19 +112,6 @@ def prepared(candidates: Sequence[Candidate], size: int) -> None:
             job.run([FromFiles(candidate) for candidate in candidates], make_executor("local", 1, None, 1), "")
         finally:
             sys.stdout = said
-
-
-def measure(ways: dict[str, Callable[[], Any]], seconds: float, repeats: int) -> dict[str, float]:
-    """Median seconds of corpus per second of each way; the ways alternate, so that a busy machine slows them alike."""
-    taken: dict[str, list[float]] = {way: [] for way in ways}
-    for way in ways.values():
-        way()
-    for _ in range(repeats):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            taken[name].append(time.perf_counter() - start)
-    return {name: round(seconds / statistics.median(times), 1) for name, times in taken.items()}
 
 
 def main() -> None:

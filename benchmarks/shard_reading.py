@@ -24,15 +24,15 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from wav2uti import __version__
 from wav2uti.clock import samples_at
 from wav2uti.corpus.recording import Recording
-from wav2uti.corpus.shard_writer import write_shards
+from wav2uti.corpus.shard_writer import ShardWriter, attributes_of, describe_encoders, to_half, to_int16
 from wav2uti.corpus.shards import Shard
 from wav2uti.data.clips import ClipDataset, choose_references
 from wav2uti.speech.acoustic import LogMel
-from wav2uti.speech.embed import embed
 from wav2uti.speech.textual import CharacterCodes
 
 CLIP = 16
@@ -41,7 +41,7 @@ CLIP = 16
 def make_corpus(out: Path, recordings: int, frames: int, size: int) -> Path:
     """One shard of recordings of noise."""
     rng = np.random.default_rng(0)
-    acoustic, text = [LogMel()], [CharacterCodes()]
+    acoustic, text = LogMel(), CharacterCodes()
 
     def made(k: int) -> Recording:
         return Recording(
@@ -53,8 +53,17 @@ def make_corpus(out: Path, recordings: int, frames: int, size: int) -> Path:
             source="noise",
         )
 
-    items = ((r, embed(r.audio, frames, r.text, acoustic, text)) for r in map(made, range(recordings)))
-    return write_shards(out, items, acoustic, text, max_bytes=2**40)[0]
+    with ShardWriter(out / "shard-00000.h5", describe_encoders([acoustic], [text])) as writer:
+        for recording in map(made, range(recordings)):
+            heard, read = acoustic.encode(recording.audio, frames), text.encode(recording.text)
+            arrays: dict[str, NDArray[Any]] = {
+                "frames": recording.frames,
+                "audio": to_int16(recording.audio),
+                f"acoustic/{acoustic.name}": to_half(heard, acoustic.name, (frames, acoustic.width), recording.id),
+                f"text/{text.name}": to_half(read, text.name, (len(read), text.width), recording.id),
+            }
+            writer.add_arrays(recording.id, attributes_of(recording), arrays)
+    return writer.path
 
 
 def clips_per_second(read: Callable[[str, int], Any], places: list[tuple[str, int]]) -> float:

@@ -1,6 +1,6 @@
 """Small recordings, encoders and shards for the tests of everything that reads a corpus."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,16 @@ from numpy.typing import NDArray
 
 from wav2uti.clock import samples_at
 from wav2uti.corpus.recording import Interval, Recording
-from wav2uti.corpus.shard_writer import write_shards
+from wav2uti.corpus.shard_writer import (
+    MAX_BYTES,
+    ShardWriter,
+    attributes_of,
+    describe_encoders,
+    shard_paths,
+    to_half,
+    to_int16,
+)
 from wav2uti.speech.acoustic import AcousticEncoder
-from wav2uti.speech.embed import embed
 from wav2uti.speech.textual import TextEncoder
 
 
@@ -74,8 +81,42 @@ def make_full_recording(name: str = "full", frames: int = 40, size: int = 12) ->
     )
 
 
-def write_corpus(out: Path, recordings: Iterable[Recording], **options: Any) -> list[Path]:
-    """Write recordings with both small encoders into shards."""
-    acoustic, text = [FrameCounter()], [Letters()]
-    items = ((r, embed(r.audio, len(r.frames), r.text, acoustic, text)) for r in recordings)
-    return write_shards(out, items, acoustic, text, **options)
+def arrays_of(
+    recording: Recording, acoustic: Sequence[AcousticEncoder] = (), text: Sequence[TextEncoder] = ()
+) -> dict[str, NDArray[Any]]:
+    """The datasets of a recording in a shard, with the embeddings of some encoders."""
+    frames = len(recording.frames)
+    arrays: dict[str, NDArray[Any]] = {"frames": recording.frames, "audio": to_int16(recording.audio)}
+    given = {"contour": recording.contour, "reference": recording.reference}
+    arrays |= {name: array for name, array in given.items() if array is not None}
+    for heard in acoustic:
+        vectors = heard.encode(recording.audio, frames)
+        arrays[f"acoustic/{heard.name}"] = to_half(vectors, heard.name, (frames, heard.width), recording.id)
+    for read in text:
+        vectors = read.encode(recording.text)
+        arrays[f"text/{read.name}"] = to_half(vectors, read.name, (len(vectors), read.width), recording.id)
+    return arrays
+
+
+def write_corpus(
+    out: Path,
+    recordings: Iterable[Recording],
+    acoustic: Sequence[AcousticEncoder] = (FrameCounter(),),
+    text: Sequence[TextEncoder] = (Letters(),),
+    settings: Mapping[str, Any] | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> list[Path]:
+    """Write recordings with both small encoders, or others, into shards, after those that are there.
+
+    A new shard begins once `max_bytes` are reached.
+    """
+    written: list[Path] = []
+    paths, remaining = shard_paths(out), iter(recordings)
+    recording = next(remaining, None)
+    while recording is not None:
+        with ShardWriter(next(paths), describe_encoders(acoustic, text), settings) as writer:
+            while recording is not None and writer.bytes < max_bytes:
+                writer.add_arrays(recording.id, attributes_of(recording), arrays_of(recording, acoustic, text))
+                recording = next(remaining, None)
+        written.append(writer.path)
+    return written

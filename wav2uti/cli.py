@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, get_type_hints
+from typing import NamedTuple, get_args, get_origin, get_type_hints
 
 from wav2uti import __version__
 from wav2uti.errors import InputError
@@ -33,6 +33,8 @@ COMMANDS = {
     "fit": Command("wav2uti.trainer:fit", "train a model, from a YAML in configs/"),
     "validate": Command("wav2uti.trainer:validate", "loss of a checkpoint on the validation speakers"),
     "test": Command("wav2uti.trainer:test", "draw the test speakers' clips and score them: metrics.json"),
+    "report": Command("wav2uti.report.commands:report", "compare tested runs: tables, figures and a page with videos"),
+    "score": Command("wav2uti.data.score:score", "score shards of generated recordings against the real ones"),
     "predict": Command("wav2uti.video.predict:predict", "draw the tongue for a recording of speech: an mp4 with sound"),
 }
 # These hand their arguments to LightningCLI, which has a parser of its own.
@@ -87,8 +89,14 @@ def _call(function: Callable[..., None], name: str, arguments: list[str], option
     from jsonargparse import ArgumentParser  # here: 0.1 s that the other commands need not pay
 
     parser = ArgumentParser(prog=f"wav2uti {name}", allow_abbrev=False)
-    parser.add_function_arguments(function, as_positional=True, skip=set(optional))
     types = get_type_hints(function)
+    needed = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    # jsonargparse reads a list by position from one argument, as JSON; here it is several arguments.
+    several = [parameter for parameter in needed if get_origin(types[parameter]) is list]
+    parser.add_function_arguments(function, as_positional=True, skip={*optional, *several})
+    for parameter in several:
+        help = _help(function, parameter)
+        parser.add_argument(parameter, nargs="+", type=get_args(types[parameter])[0], help=help)
     for parameter in optional:
         parser.add_argument(parameter, nargs="?", type=types[parameter], help=_help(function, parameter))
     given = [_underscored(argument) for argument in arguments]

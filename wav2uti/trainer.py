@@ -10,7 +10,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 # Imported for their short names in YAML: jsonargparse knows the subclasses of what has been imported.
 import wav2uti.metrics.scoring
-import wav2uti.tasks.diffusion  # noqa: F401
+import wav2uti.tasks.diffusion
+import wav2uti.tasks.regression  # noqa: F401
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError
 from wav2uti.tasks.base import Task, check_checkpoint

@@ -10,13 +10,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tiny_corpus import FrameCounter, make_full_recording, make_recording, write_corpus
+from tiny_corpus import FrameCounter, arrays_of, make_full_recording, make_recording, write_corpus
 
 from wav2uti.corpus.recording import Recording
-from wav2uti.corpus.shard_writer import ShardWriter, describe_encoders
+from wav2uti.corpus.shard_writer import ShardWriter, attributes_of, describe_encoders, to_half
 from wav2uti.corpus.shards import Shard, find_shards
 from wav2uti.errors import InputError
-from wav2uti.speech.embed import Embeddings, embed
 
 
 @pytest.fixture
@@ -218,17 +217,23 @@ def test_no_file_stays_where_nothing_was_finished(tmp_path: Path) -> None:
 
 def test_recording_that_cannot_be_stored_leaves_nothing_of_itself(tmp_path: Path) -> None:
     good, bad = make_recording("good"), make_recording("bad")
-    nan = Embeddings(acoustic={"frame-counter": np.full((40, 3), np.nan, np.float32)}, text={})
-    short = Embeddings(acoustic={"frame-counter": np.zeros((39, 3), np.float32)}, text={})
+    arrays, about = arrays_of(good, [FrameCounter()]), attributes_of(good)
     with ShardWriter(tmp_path / "a.h5", describe_encoders([FrameCounter()], [])) as writer:
-        writer.add(good, embed(good.audio, 40, "", [FrameCounter()], []))
-        with pytest.raises(InputError, match=r"'bad'.*'frame-counter' gave NaN"):
-            writer.add(bad, nan)
-        with pytest.raises(InputError, match=r"gave shape \(39, 3\), not \(40, 3\)"):
-            writer.add(bad, short)
+        writer.add_arrays("good", about, arrays)
+        with pytest.raises(TypeError):
+            writer.add_arrays("bad", attributes_of(bad), arrays | {"contour": np.full(40, None, dtype=object)})
         with pytest.raises(InputError, match=r"'good'.*already"):
-            writer.add(good, embed(good.audio, 40, "", [FrameCounter()], []))
+            writer.add_arrays("good", about, arrays)
     assert Shard(tmp_path / "a.h5").ids == ["good"]
+
+
+def test_embeddings_that_a_shard_cannot_hold_are_refused() -> None:
+    with pytest.raises(InputError, match=r"'bad'.*'counter' gave NaN"):
+        to_half(np.full((40, 3), np.nan, np.float32), "counter", (40, 3), "bad")
+    with pytest.raises(InputError, match=r"'bad'.*'counter' gave .* beyond 65504"):
+        to_half(np.full((40, 3), 7e4, np.float32), "counter", (40, 3), "bad")
+    with pytest.raises(InputError, match=r"gave shape \(39, 3\), not \(40, 3\)"):
+        to_half(np.zeros((39, 3), np.float32), "counter", (40, 3), "bad")
 
 
 def test_full_disk_is_an_input_error(tmp_path: Path) -> None:

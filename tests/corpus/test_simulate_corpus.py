@@ -146,3 +146,14 @@ def test_a_stop_closes_the_tract_and_a_vowel_does_not() -> None:
             assert gap[middle] > 0.1
     closure = sound[int(16_000 * (score.segments[1].start + 0.025)) : int(16_000 * (score.segments[1].end - 0.03))]
     assert np.abs(closure).max() < 0.15 * np.abs(sound).max()
+
+
+def test_other_speckle_keeps_the_movement_and_the_sound(corpus):
+    other = simulate_recording(0, 1, size=32, seed=0, speckle=1)
+    same = corpus[1]
+    np.testing.assert_array_equal(other.contour, same.contour)
+    np.testing.assert_array_equal(other.audio, same.audio)
+    assert "speckle 1" in other.source
+    difference = np.abs(other.frames.astype(float) - same.frames)
+    moved = np.abs(corpus[2].frames[: len(same.frames)].astype(float) - same.frames[: len(corpus[2].frames)])
+    assert 0 < difference.mean() < moved.mean()

@@ -12,11 +12,9 @@ import torch
 from tiny_corpus import FrameCounter, Letters, make_recording, write_corpus
 
 from wav2uti.corpus.recording import Recording
-from wav2uti.corpus.shard_writer import write_shards
 from wav2uti.corpus.shards import Shard
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError
-from wav2uti.speech.embed import embed
 
 
 def recordings(frames: int = 48, **fields: Any) -> list[Recording]:
@@ -184,9 +182,7 @@ def test_encoders_must_be_stored_and_be_named_where_there_are_several(tmp_path: 
     class Other(FrameCounter):
         name = "other"
 
-    acoustic = [FrameCounter(), Other()]
-    items = [(r, embed(r.audio, len(r.frames), r.text, acoustic, [])) for r in recordings()]
-    write_shards(tmp_path, items, acoustic)
+    write_corpus(tmp_path, recordings(), acoustic=[FrameCounter(), Other()], text=[])
     with pytest.raises(InputError, match=r"these acoustic encoders: frame-counter, other; name one as data\.acoustic"):
         data(str(tmp_path))
     facts = data(str(tmp_path), acoustic="other").facts

@@ -69,7 +69,7 @@ def test_the_target_is_the_output_that_gives_y():
             return cond
 
     denoiser = Denoiser(Answer(), sigma_data=0.2, mean=-0.9)
-    target = denoiser.target(y, x, SIGMAS)
+    target = denoiser.target(y, x, SIGMAS, None)
     torch.testing.assert_close(denoiser(x, SIGMAS, target), y, rtol=0, atol=1e-5)
     assert 0.7 < target.std() < 1.3
 
@@ -84,7 +84,7 @@ def test_under_autocast_only_the_network_is_bf16():
     full = denoiser(x, sigma, None)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mixed = denoiser(x, sigma, None)
-        target, raw = denoiser.target(y, x, sigma), denoiser.raw(x, sigma, None)
+        target, raw = denoiser.target(y, x, sigma, None), denoiser.raw(x, sigma, None)
     assert raw.dtype == torch.float32
     assert net.out.dtype == torch.bfloat16
     assert mixed.dtype == target.dtype == torch.float32

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
@@ -9,7 +10,8 @@ from torch.utils.data import DataLoader
 
 from wav2uti.errors import InputError
 from wav2uti.grey import to_grey
-from wav2uti.metrics import pixel, scoring
+from wav2uti.metrics import pixel, results
+from wav2uti.metrics.scorers import Scorers
 from wav2uti.metrics.scoring import Scoring
 
 SIZE, FRAMES = 16, 4
@@ -77,8 +79,9 @@ def expected(name):
 def test_scores_facts_and_log(tmp_path, precision):
     _, logged = run(tmp_path, precision=precision)
     written = json.loads((tmp_path / "metrics.json").read_text())
-    assert list(written["scores"]) == ["rmse", "psnr", "ssim"]
-    for name, score in written["scores"].items():
+    assert list(written["scores"])[:3] == ["rmse", "psnr", "ssim"]
+    for name in ("rmse", "psnr", "ssim"):
+        score = written["scores"][name]
         assert score == pytest.approx(expected(name), rel=1e-9)
         assert logged[f"test/{name}"] == pytest.approx(score, rel=1e-5)
     assert list(written["per_recording"]) == ["a", "b: with colon", "c", "d"]
@@ -95,7 +98,7 @@ def test_scores_facts_and_log(tmp_path, precision):
         "torch": torch.__version__,
     }
     assert {key: written[key] for key in facts} == facts
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["metrics.json"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["metrics.json", "samples.npz"]
 
 
 def test_wrapped_scores_only_where_asked(tmp_path):
@@ -154,24 +157,98 @@ def test_nothing_half_written_replaces_a_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(InputError, match="No space left"):
-        scoring.write_json(target, {"a": 1})
+        results.write_json(target, {"a": 1})
     assert target.read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def rank(index, folder):
-    """One of two processes, each with its own half; the second clip of c is scored by both."""
-    store = torch.distributed.FileStore(str(folder / "store"), 2)
-    torch.distributed.init_process_group("gloo", store=store, rank=index, world_size=2)
-    clips = [[("a", 0.1), ("c", 0.5)], [("b", 0.1), ("c", 0.5), ("a", 0.5)]][index]
-    score = {scoring.ClipPlace(*clip): scoring.ClipScore(4, 16, 16, {"rmse": 1.0}) for clip in clips}
-    merged = scoring.gathered(score)
-    (folder / f"{index}.json").write_text(json.dumps(list(merged)))
-    torch.distributed.destroy_process_group()
+class Tongues(Clips):
+    """Seven recordings of one clip each: a bright, moving arc in a fan, with all that a corpus may know."""
+
+    size, frames = 48, 9
+
+    def __init__(self):
+        super().__init__([(f"r{k}", 0) for k in range(7)])
+
+    def __getitem__(self, i):
+        y, x = torch.meshgrid(*[torch.arange(self.size).float()] * 2, indexing="ij")
+        radius, angle = torch.hypot(x - 23.5, 47 - y), torch.atan2(x - 23.5, 47 - y)
+        t = torch.arange(self.frames).float()[:, None, None]
+        surface = 28 + 4 * torch.cos(3 * angle + i) * torch.sin(0.4 * t + i)
+        noise = torch.rand(self.frames, self.size, self.size, generator=torch.Generator().manual_seed(i))
+        grey = torch.exp(-((radius - surface) ** 2) / 4) + 0.3 * noise * (radius < surface)
+        grey = grey * (radius > 8) * (radius < 44) * (angle.abs() < 0.75)
+        beams = torch.linspace(-0.6, 0.6, 12)
+        depth = 28 + 4 * torch.cos(3 * beams + i) * torch.sin(0.4 * t[:, 0] + i)
+        return {
+            "frames": grey.clamp(0, 1)[None] * 1.8 - 0.9,
+            "error": torch.tensor(0.01 * (i + 1)),
+            "ids": f"r{i}",
+            "progress": (torch.arange(-2, self.frames + 2) + 0.5) / 30,
+            "speakers": f"s{i % 2}",
+            "contour": torch.stack([23.5 + depth * beams.sin(), 47 - depth * beams.cos()], dim=-1),
+            "mm_per_pixel": torch.tensor(1.5),
+        }
+
+
+class Blurred(Echo):
+    """Generates each frame's mean with the next, and lighter."""
+
+    def test_step(self, batch, batch_idx):
+        frames = batch["frames"]
+        return {"generated": (frames + frames.roll(1, 2)) / 2 + batch["error"].view(-1, 1, 1, 1, 1)}
+
+
+class TinyVideo(torch.nn.Module):
+    """A random video network in the place of I3D: (T, H, W) uint8 to (1, 6)."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.randn(6, 1, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, frames, real):
+        assert not torch.is_autocast_enabled("cpu")
+        x = torch.nn.functional.conv3d(frames[None, None].float() / 255, self.weight, stride=(1, 2, 2))
+        return x.relu().mean((2, 3, 4))
+
+
+class TinyScoring(Scoring):
+    """Scores with the small network, which pickles for a spawned process."""
+
+    def scorers(self, device):
+        return Scorers(features={"video": TinyVideo()}, sets=("fvd",), contour=True, missing={"fid": "no weights"})
 
 
 @pytest.mark.slow
-def test_processes_gather_every_clip_once(tmp_path):
-    torch.multiprocessing.spawn(rank, (tmp_path,), nprocs=2)
-    for index in range(2):
-        assert json.loads((tmp_path / f"{index}.json").read_text()) == [["a", 0.1], ["a", 0.5], ["b", 0.1], ["c", 0.5]]
+def test_everything_on_one_and_on_two_processes(tmp_path):
+    """Seven recordings, of which two processes draw eight."""
+    written = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            devices=processes,
+            strategy="auto" if processes == 1 else "ddp_spawn",
+            logger=False,
+            callbacks=[TinyScoring(str(folder / "metrics.json"), keep=3)],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        trainer.test(Blurred(), DataLoader(Tongues(), batch_size=2), verbose=False)
+        with np.load(folder / "samples.npz") as arrays:
+            written.append((json.loads((folder / "metrics.json").read_text()), dict(arrays)))
+    (one, samples), (two, same_samples) = written
+    assert one["clips"] == two["clips"] == 7
+    assert (one["recordings"], one["speakers"]) == (7, 2)
+    assert {"rmse", "psnr", "ssim", "fvd"} < set(one["scores"])
+    assert any(name.startswith("contour") for name in one["scores"])
+    assert "fvd_real_halves" in one["levels"]
+    for part in ("scores", "intervals", "levels"):
+        assert list(one[part]) == list(two[part])
+        for name, value in one[part].items():
+            assert two[part][name] == pytest.approx(value, rel=1e-5, abs=1e-9), name
+    assert one["per_recording"] == two["per_recording"]
+    assert one["missing"] == two["missing"] == {"fid": "no weights"}
+    for name, array in samples.items():
+        np.testing.assert_array_equal(same_samples[name], array)

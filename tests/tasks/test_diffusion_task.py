@@ -101,7 +101,7 @@ def test_training_can_start_from_another_checkpoint(run: Run, tmp_path: Path) ->
 
 
 def test_weights_of_another_network_are_refused(run: Run, task: DiffusionTask) -> None:
-    other = DiffusionTask(task.facts, net=lambda width, reference: torch.nn.Linear(width, 1))
+    other = DiffusionTask(task.facts, net=lambda width, reference, draft: torch.nn.Linear(width, 1))
     with pytest.raises(InputError, match="another network"):
         other.copy_weights(run.checkpoint)
 

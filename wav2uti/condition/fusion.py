@@ -5,10 +5,13 @@ the utterance it is. Without text (the paper's "A") it is the same module with t
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from wav2uti.errors import InputError
 
 
 class Fusion(nn.Module):
@@ -129,7 +132,18 @@ class NullAcoustic(nn.Module):
 
 
 class TextAttention(nn.Module):
-    """Attention of frames over tokens, padding masked; both sides carry where in the utterance they stand."""
+    """Attention of frames over tokens, padding masked; both sides carry where in the utterance they stand.
+
+    Each head also looks near a frame's own place first: its logits fall with the square of the distance between frame
+    and token, in tokens, so that the width means the same in a word and in a long reading. The widths are learnt.
+
+    Frames are attended for in blocks: ten minutes of reading, 36,000 frames and some thousand tokens, would otherwise
+    take gigabytes for the logits alone.
+    """
+
+    NARROWEST, WIDEST = 0.5, 8.0  # tokens: standard deviations of the heads' windows to begin with
+    NOTHING = -2.0  # logit of no token, so that a token at hand comes before it
+    BLOCK = 2**20  # logits at a time, of all clips and heads: 4 MiB as float32
 
     def __init__(self, text_width: int, width: int, heads: int) -> None:
         super().__init__()
@@ -146,6 +160,7 @@ class TextAttention(nn.Module):
         self.out = nn.Linear(width, width)
         # An extra token that is always there: a recording without text attends to it and to nothing else.
         self.nothing = nn.Parameter(torch.zeros(1, 1, width))
+        self.sharpness = nn.Parameter(-torch.linspace(math.log(self.NARROWEST), math.log(self.WIDEST), heads))
 
     def forward(
         self, frames: Tensor, text: Tensor, mask: Tensor, progress: Tensor, places: Tensor | None = None
@@ -159,14 +174,34 @@ class TextAttention(nn.Module):
             places = (torch.arange(length, device=mask.device) + 0.5) / count
         tokens = self.token(text) + self.position(sinusoids(places, width).to(text.dtype))
         tokens = torch.cat([self.nothing.expand(batch, 1, width), self.token_norm(tokens)], dim=1)
-        mask = functional.pad(mask, (1, 0), value=True)
         queries = self.query_norm(frames) + self.position(sinusoids(progress, width).to(frames.dtype))
         q, k, v = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, queries), (self.key, tokens), (self.value, tokens))
         )
-        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
-        return self.out(attended.transpose(1, 2).flatten(2))
+        rows = max(1, self.BLOCK // (batch * self.heads * (length + 1)))
+        attended = [
+            functional.scaled_dot_product_attention(some, k, v, attn_mask=self.near(place, places, mask).to(some.dtype))
+            for some, place in zip(q.split(rows, dim=2), progress.split(rows, dim=1), strict=True)
+        ]
+        return self.out(torch.cat(attended, dim=2).transpose(1, 2).flatten(2))
+
+    def near(self, progress: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+        """What is added to the logits, (B, heads, T, 1 + L): the first one of no token, then those of the tokens."""
+        count = mask.sum(dim=1).clamp(min=1)
+        distance = (progress[:, :, None] - places[:, None, :]) * count[:, None, None]
+        near = -0.5 * (distance[:, None] * self.sharpness.exp()[:, None, None]).square()
+        near = near.masked_fill(~mask[:, None, None, :], -math.inf)
+        return functional.pad(near, (1, 0), value=self.NOTHING)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # No choice of the widths makes the old module of the new one: its "no token" had no logit of its own, NOTHING.
+        if f"{prefix}query.weight" in state_dict and f"{prefix}sharpness" not in state_dict:
+            raise InputError(
+                "The checkpoint's model with text is of an earlier wav2uti, whose attention knew no distance "
+                f"({prefix}sharpness is missing): train it again, or use the earlier version."
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class ContextLayer(nn.Module):

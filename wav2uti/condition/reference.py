@@ -18,5 +18,5 @@ def absent(clips: int, size: tuple[int, int], device: torch.device | str = "cpu"
 
 
 def drop(reference: Tensor, dropped: Tensor) -> Tensor:
-    """Take the reference (B, 1, H, W) away where `dropped` (B,) is true: the model also learns to do without."""
-    return torch.where(dropped[:, None, None, None], ABSENT, reference)
+    """Take a reference (B, 1, H, W), or a draft, away where `dropped` (B,) is true: the model learns to do without."""
+    return torch.where(dropped.view(-1, *[1] * (reference.ndim - 1)), ABSENT, reference)

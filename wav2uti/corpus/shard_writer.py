@@ -3,7 +3,7 @@
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from wav2uti import __version__
-from wav2uti.corpus.recording import Interval, Recording
+from wav2uti.corpus.recording import Interval
 from wav2uti.corpus.shards import AUDIO_SCALE, CHUNK_FRAMES, REMEDY, SCHEMA, VERSION
 from wav2uti.errors import InputError, OutOfSpace
 
 if TYPE_CHECKING:  # the encoders bring torch, which writing does not need
     from wav2uti.speech.acoustic import AcousticEncoder
-    from wav2uti.speech.embed import Embeddings
     from wav2uti.speech.textual import TextEncoder
 
 MAX_BYTES = 2**30  # a shard is closed above it
@@ -118,19 +117,6 @@ class ShardWriter:
             raise self._cannot_write(failure) from failure
         finally:
             self.part.unlink(missing_ok=True)
-
-    def add(self, recording: Recording, embeddings: "Embeddings") -> None:
-        """Store a recording with its embeddings: whole, or not at all.
-
-        Raises InputError where the id is taken or embeddings do not fit.
-        """
-        arrays: dict[str, NDArray[Any] | FileArray] = {"frames": recording.frames, "audio": to_int16(recording.audio)}
-        if recording.contour is not None:
-            arrays["contour"] = recording.contour
-        if recording.reference is not None:
-            arrays["reference"] = recording.reference
-        arrays.update(embedding_arrays(recording, embeddings, self.encoders))
-        self.add_arrays(recording.id, attributes_of(recording), arrays)
 
     def add_arrays(
         self, id: str, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any] | FileArray]
@@ -229,33 +215,6 @@ class ShardWriter:
         return OutOfSpace(f"{self.path} cannot be written ({error.strerror}); free space or choose another folder.")
 
 
-def write_shards(
-    out: Path,
-    items: Iterable[tuple[Recording, "Embeddings"]],
-    acoustic: Sequence["AcousticEncoder"] = (),
-    text: Sequence["TextEncoder"] = (),
-    settings: Mapping[str, Any] | None = None,
-    max_bytes: int = MAX_BYTES,
-) -> list[Path]:
-    """Write recordings into shard-00000.h5, shard-00001.h5 ... of a folder, after those that are there.
-
-    A new shard begins once `max_bytes` are reached. An exception while `items` are made, Ctrl-C included, leaves
-    the recordings made before it as a whole shard. Returns the files written.
-    """
-    written: list[Path] = []
-    paths, remaining = shard_paths(out), iter(items)
-    first = next(remaining, None)
-    while first is not None:
-        with ShardWriter(next(paths), describe_encoders(acoustic, text), settings) as writer:
-            item: tuple[Recording, Embeddings] | None = first
-            while item is not None:
-                writer.add(*item)
-                item = next(remaining, None) if writer.bytes < max_bytes else None
-        written.append(writer.path)
-        first = next(remaining, None)
-    return written
-
-
 def shard_paths(out: Path) -> Iterator[Path]:
     """Names for new shards of a folder, after those that are there."""
     numbers = [int(p.stem.removeprefix("shard-")) for p in out.glob("shard-*.h5") if p.stem[6:].isdecimal()]
@@ -277,22 +236,6 @@ def describe_encoders(
     }
     wrote = {} if transcriber is None else {"transcriber": dict(transcriber)}
     return {"acoustic": heard, "text": {e.name: {"spec": e.spec(), "width": e.width} | wrote for e in text}}
-
-
-def embedding_arrays(
-    recording: Recording, embeddings: "Embeddings", encoders: Mapping[str, Any]
-) -> dict[str, NDArray[np.float16]]:
-    """Embeddings as they are stored, by their place in the recording's group. Raises InputError as `to_half`."""
-    frames = len(recording.frames)
-    acoustic = {
-        f"acoustic/{name}": to_half(embeddings.acoustic[name], name, (frames, about["width"]), recording.id)
-        for name, about in encoders["acoustic"].items()
-    }
-    text = {
-        f"text/{name}": to_half(embeddings.text[name], name, (len(embeddings.text[name]), about["width"]), recording.id)
-        for name, about in encoders["text"].items()
-    }
-    return acoustic | text
 
 
 def to_half(values: NDArray[np.float32], encoder: str, expected: tuple[int, ...], id: str) -> NDArray[np.float16]:

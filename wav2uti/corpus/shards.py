@@ -161,9 +161,9 @@ class Shard:
         """Stored reference frame of the speaker, uint8 (H, W), or None."""
         return np.asarray(self._read(id, "reference"), np.uint8) if self._has(id, "reference") else None
 
-    def contour(self, id: str) -> NDArray[np.float32] | None:
-        """Tongue contour, float32 (T, K, 2) in pixels (column, row), or None."""
-        return np.asarray(self._read(id, "contour"), np.float32) if self._has(id, "contour") else None
+    def contour(self, id: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32] | None:
+        """Tongue contour of frames [start, stop), float32 (T, K, 2) in pixels (column, row), or None."""
+        return np.asarray(self._read(id, "contour", start, stop), np.float32) if self._has(id, "contour") else None
 
     def words(self, id: str) -> tuple[Interval, ...]:
         """Words with their times in s from frame 0; empty where none are known."""

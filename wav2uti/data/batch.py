@@ -1,5 +1,6 @@
 """`Clip`, what the data set gives, and `collate`, which makes a `Batch` of several."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,6 +8,20 @@ import torch
 from torch import Tensor
 
 from wav2uti.tasks.batch import Batch
+
+
+class Known(NamedTuple):
+    """What is known of a clip besides what a model is told.
+
+    Attributes:
+        speaker: who speaks.
+        contour: (T, K, 2), the exact tongue contour in pixels, or None where the corpus has none.
+        mm_per_pixel: scale of the picture, or None where it is not known.
+    """
+
+    speaker: str
+    contour: Tensor | None = None
+    mm_per_pixel: float | None = None
 
 
 class Clip(NamedTuple):
@@ -20,6 +35,7 @@ class Clip(NamedTuple):
         text: (L, D_t), the tokens of the whole utterance, or None where the data use no text.
         text_places: (L,), where in the recording each token stands, on the same scale; always beside `text`.
         reference: (1, H, W) in [-1, 1], a frame of the speaker, or None where the data use none.
+        known: what scores ask about the clip beyond its frames, or None outside of a test.
     """
 
     id: str
@@ -29,6 +45,7 @@ class Clip(NamedTuple):
     text: Tensor | None = None
     text_places: Tensor | None = None
     reference: Tensor | None = None
+    known: Known | None = None
 
 
 def collate(clips: Sequence[Clip]) -> Batch:
@@ -49,4 +66,11 @@ def collate(clips: Sequence[Clip]) -> Batch:
     references = [clip.reference for clip in clips if clip.reference is not None]
     if references:
         batch["reference"] = torch.stack(references)
+    known = [clip.known for clip in clips if clip.known is not None]
+    if known:
+        batch["speakers"] = [k.speaker for k in known]
+        batch["mm_per_pixel"] = torch.tensor([math.nan if k.mm_per_pixel is None else k.mm_per_pixel for k in known])
+        contours = [k.contour for k in known if k.contour is not None]
+        if len(contours) == len(known):
+            batch["contour"] = torch.stack(contours)
     return batch

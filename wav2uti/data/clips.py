@@ -9,7 +9,7 @@ from torch.utils.data import Dataset, Sampler
 
 from wav2uti.clock import FPS
 from wav2uti.corpus.shards import RecordingInfo, Shard
-from wav2uti.data.batch import Clip
+from wav2uti.data.batch import Clip, Known
 from wav2uti.grey import to_unit
 from wav2uti.speech.timing import token_places
 
@@ -30,6 +30,7 @@ class ClipDataset(Dataset[Clip]):
         text_times: whether tokens stand where their stored times say; without, or where a recording has none, they
             are spread evenly over it.
         reference_frames: frames of the speaker's other recording whose mean is the reference.
+        known: whether the clips also bring what scores ask: speaker, exact contour, scale.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ClipDataset(Dataset[Clip]):
         context: int = 0,
         text_times: bool = False,
         reference_frames: int = 1,
+        known: bool = False,
     ) -> None:
         self.recordings = list(recordings)
         self.clip_frames = clip_frames
@@ -51,6 +53,7 @@ class ClipDataset(Dataset[Clip]):
         self.context = context
         self.text_times = text_times
         self.reference_frames = reference_frames
+        self.known = known
         used = [*self.recordings, *(references or {}).values()]
         self._shards = {path: Shard(path) for path in {info.shard for info in used}}
 
@@ -71,7 +74,14 @@ class ClipDataset(Dataset[Clip]):
             text=tokens,
             text_places=None if tokens is None else self._places(shard, info, len(tokens)),
             reference=None if self.references is None else self._reference(info, start, stop)[None],
+            known=self._known(shard, info, start, stop) if self.known else None,
         )
+
+    @staticmethod
+    def _known(shard: Shard, info: RecordingInfo, start: int, stop: int) -> Known:
+        """What is known of a clip besides what a model is told."""
+        contour = shard.contour(info.id, start, stop)
+        return Known(info.speaker, None if contour is None else torch.from_numpy(contour), info.mm_per_pixel)
 
     def _places(self, shard: Shard, info: RecordingInfo, count: int) -> Tensor:
         """Where in the recording its tokens stand (count,): 0 to 1."""

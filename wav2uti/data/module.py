@@ -162,10 +162,14 @@ class ClipData(pl.LightningDataModule):
         recordings = self.split.test
         if not recordings:
             raise InputError(f"No recordings of {self._where} are held out for the test; set test_speakers.")
-        return self._loader(recordings, EveryClip(recordings, self.clip_frames))
+        return self._loader(recordings, EveryClip(recordings, self.clip_frames), known=True)
 
     def _loader(
-        self, recordings: Sequence[RecordingInfo], sampler: Sampler[ClipIndex], drop_last: bool = False
+        self,
+        recordings: Sequence[RecordingInfo],
+        sampler: Sampler[ClipIndex],
+        drop_last: bool = False,
+        known: bool = False,
     ) -> DataLoader[Any]:
         encoder = self.facts["acoustic"]["name"]
         text = self.facts["text"]["name"] if self.facts["text"] is not None else None
@@ -179,6 +183,7 @@ class ClipData(pl.LightningDataModule):
                 self.acoustic_context,
                 self.text_times,
                 self.reference_frames,
+                known,
             ),
             batch_size=self.batch_size,
             sampler=sampler,

@@ -49,5 +49,5 @@ class EDMLoss:
         else:
             noise = torch.randn(y.shape, generator=generator).to(y.device)
         x = y.float() + sigma.view(-1, 1, 1, 1, 1) * noise
-        error = denoiser.raw(x, sigma, cond) - denoiser.target(y, x, sigma)
+        error = denoiser.raw(x, sigma, cond) - denoiser.target(y, x, sigma, cond)
         return SampleLoss(error.square().flatten(1).mean(1), sigma)

@@ -36,6 +36,8 @@ from torch import Tensor
 from wav2uti.diffusion.schedule import karras_sigmas
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
+# One generator for a batch, or one for each of its clips, whose noise then does not depend on its neighbours.
+Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
 class Step(NamedTuple):
@@ -46,6 +48,15 @@ class Step(NamedTuple):
     sigma: float  # noise level that x now has; 0 at the end
     x: Tensor  # (B, C, T, H, W) float32; the finished clips at the end
     denoised: Tensor  # like x: the last estimate of the clean clips, for a preview
+
+
+def noise(shape: Sequence[int], generator: Generators) -> Tensor:
+    """Standard normal noise (B, ...) on the CPU, from one generator or from one for each of the B clips."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return torch.randn(tuple(shape), generator=generator)
+    if len(generator) != shape[0]:
+        raise ValueError(f"{len(generator)} generators do not fit {shape[0]} clips")
+    return torch.stack([torch.randn(tuple(shape[1:]), generator=one) for one in generator])
 
 
 def to_d(x: Tensor, sigma: float, denoised: Tensor) -> Tensor:
@@ -72,12 +83,12 @@ def heun(
     s_tmin: float = 0.05,
     s_tmax: float = 50.0,
     s_noise: float = 1.003,
-    generator: torch.Generator | None = None,
+    generator: Generators = None,
 ) -> Iterator[Step]:
     """EDM's stochastic sampler, Algorithm 2; with s_churn 0 the deterministic one, Algorithm 1.
 
     x (B, C, T, H, W): noise of standard deviation sigmas[0]. sigmas (N + 1,): falling, 0 last (`karras_sigmas`).
-    generator: a CPU one, so that a seed gives the same noise on every device. D is called 2 N - 1 times.
+    generator: see `noise`; being of the CPU, a seed gives the same noise on every device. D is called 2 N - 1 times.
 
     The state is float32 and the coefficients are Python floats: against a float64 state the clips differ by less
     than 1e-6, and float64 is missing on some accelerators. A float64 x is kept in float64, for analysis.
@@ -93,7 +104,7 @@ def heun(
         gamma = churn(sigma, steps, s_churn, s_tmin, s_tmax)
         sigma_hat = (1 + gamma) * sigma
         if gamma > 0:
-            eps = s_noise * torch.randn(x.shape, generator=generator).to(x)
+            eps = s_noise * noise(x.shape, generator).to(x)
             x = x + math.sqrt(sigma_hat**2 - sigma**2) * eps
         denoised = clean(x, sigma_hat)
         d = to_d(x, sigma_hat, denoised)
@@ -123,19 +134,19 @@ class Sampler(ABC):
         self,
         denoise: Denoise,
         shape: Sequence[int],
-        generator: torch.Generator | None = None,
+        generator: Generators = None,
         device: torch.device | str = "cpu",
     ) -> Iterator[Step]:
         """Yields the state after each step; the last one holds the clips.
 
-        shape: (B, C, T, H, W). generator: a CPU one; with the same seed the noise is the same on every device.
+        shape: (B, C, T, H, W). generator: see `noise`; being of the CPU, a seed gives the same noise on every device.
         """
 
     def draw(
         self,
         denoise: Denoise,
         shape: Sequence[int],
-        generator: torch.Generator | None = None,
+        generator: Generators = None,
         device: torch.device | str = "cpu",
     ) -> Tensor:
         """The clips themselves, float32 of the given shape: `sample` run to its end."""
@@ -185,11 +196,11 @@ class StochasticHeun(Sampler):
         self,
         denoise: Denoise,
         shape: Sequence[int],
-        generator: torch.Generator | None = None,
+        generator: Generators = None,
         device: torch.device | str = "cpu",
     ) -> Iterator[Step]:
         """Starts from x ~ N(0, sigma_max^2 I) and yields the state after each step of `heun`."""
-        x = float(self.sigmas[0]) * torch.randn(tuple(shape), generator=generator).to(device)
+        x = float(self.sigmas[0]) * noise(shape, generator).to(device)
         return heun(
             denoise,
             x,

@@ -24,6 +24,7 @@ class UNet(nn.Module):
     Args:
         cond_width: width W of the fused condition.
         reference: whether the speaker's reference frame is given, as one more input channel.
+        draft: whether a blurred clip to begin from is given, as one more input channel.
         channels: base width (128 in the paper's model, 67.7 M parameters with 3 levels of 2 blocks).
         multipliers: width of each level over the base width.
         blocks: residual blocks a level.
@@ -36,6 +37,7 @@ class UNet(nn.Module):
         self,
         cond_width: int,
         reference: bool = False,
+        draft: bool = False,
         channels: int = 128,
         multipliers: tuple[int, ...] = (1, 2, 4),
         blocks: int = 2,
@@ -44,6 +46,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.reference = reference
+        self.draft = draft
         self.patch = patch
         self.channels = channels
         self.factor = patch * 2 ** (len(multipliers) - 1)
@@ -53,7 +56,7 @@ class UNet(nn.Module):
         self.to_blocks = nn.SiLU()
 
         width = channels
-        self.first = SpatialConv((2 if reference else 1) * patch * patch + PLACE_CHANNELS, width)
+        self.first = SpatialConv((1 + reference + draft) * patch * patch + PLACE_CHANNELS, width)
         skips = [width]
         self.down = nn.ModuleList()
         for level, multiplier in enumerate(multipliers):
@@ -96,6 +99,10 @@ class UNet(nn.Module):
                 raise ValueError("this U-Net was made with reference=True and got no reference frame")
             reference = cond.reference[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
             pictures = torch.cat([pictures, reference.to(pictures.dtype)], dim=1)
+        if self.draft:
+            if cond.draft is None:
+                raise ValueError("this U-Net was made with draft=True and got no draft")
+            pictures = torch.cat([pictures, cond.draft.transpose(1, 2).flatten(0, 1).to(pictures.dtype)], dim=1)
         hidden = functional.pixel_unshuffle(pictures, self.patch)
 
         places = place_features(height // self.patch, width // self.patch, x.device).to(hidden.dtype)

@@ -63,6 +63,7 @@ def windowed(bind: Callable[[Condition], Denoise], cond: Condition, windows: Win
         part = Condition(
             torch.cat([cond.frames[:, s : s + length] for s in starts]),
             None if cond.reference is None else cond.reference.expand(len(starts), -1, -1, -1),
+            None if cond.draft is None else torch.cat([cond.draft[:, :, s : s + length] for s in starts]),
         )
         groups.append((starts, bind(part)))
 

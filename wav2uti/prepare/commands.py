@@ -30,6 +30,8 @@ def simulate(
     workers: int | None = None,
     acoustic: AcousticEncoder | None = None,
     text: TextEncoder | None = None,
+    first_speaker: int = 0,
+    speckle: int = 0,
 ) -> None:
     """Make the simulated corpus: shards of synthetic speech with synthetic ultrasound of a model tongue.
 
@@ -45,15 +47,21 @@ def simulate(
         workers: processes; by default one a core.
         acoustic: encoder of the sound; log-mel energies by default.
         text: encoder of the text; fixed codes of characters by default.
+        first_speaker: number of the first speaker: speakers 40 to 43 are those of a larger corpus with this seed.
+        speckle: another number gives the same movement and sound with other speckle in the picture.
     """
     for name, value, least in (("speakers", speakers, 1), ("utterances", utterances, 1), ("size", size, 16)):
         if value < least:
             raise InputError(f"A simulated corpus needs {name} of at least {least}, not {value}.")
-    if seed < 0:
-        raise InputError(f"The seed of a simulated corpus must not be negative, not {seed}.")
+    for name, value in (("seed", seed), ("first_speaker", first_speaker), ("speckle", speckle)):
+        if value < 0:
+            raise InputError(f"The {name} of a simulated corpus must not be negative, not {value}.")
     settings = {"command": "simulate", "speakers": speakers, "utterances": utterances, "size": size, "seed": seed}
+    # Only where they are given, so that a corpus of an earlier version is still known as the same.
+    settings |= {k: v for k, v in (("first_speaker", first_speaker), ("speckle", speckle)) if v}
     job = Job(out, settings, Recipe(size, acoustic or LogMel(), text or CharacterCodes()))
-    works = [Simulated(*place, seed) for place in product(range(speakers), range(utterances))]
+    people = range(first_speaker, first_speaker + speakers)
+    works = [Simulated(*place, seed, speckle) for place in product(people, range(utterances))]
     if job.is_complete(works):
         print(f"{out} already holds this simulated corpus of {len(works)} recordings.")
         return

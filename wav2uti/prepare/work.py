@@ -57,13 +57,14 @@ class Simulated(Work):
     speaker: int
     utterance: int
     seed: int
+    speckle: int = 0
 
     @property
     def id(self) -> str:
         return f"{_speaker_name(self.speaker, self.seed)}_u{self.utterance:03d}"
 
     def open(self, size: int) -> Recording:
-        return simulate_recording(self.speaker, self.utterance, size, self.seed)
+        return simulate_recording(self.speaker, self.utterance, size, self.seed, self.speckle)
 
     def origin(self) -> dict[str, Any]:
         """Nothing: the settings of the shard say it."""

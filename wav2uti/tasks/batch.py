@@ -18,6 +18,9 @@ class Batch(TypedDict):
         text_mask: (B, L) bool, True where a token is real.
         text_places: (B, L), where in the recording each token stands, on the scale of `progress`; 0 in the padding.
         reference: (B, 1, H, W) in [-1, 1].
+        speakers: who speaks, B names; for the scores of a test.
+        contour: (B, T, K, 2), the exact tongue contour in pixels; for the scores, where all recordings have one.
+        mm_per_pixel: (B,), NaN where the scale of a recording is not known; for the scores.
     """
 
     ids: list[str]
@@ -28,3 +31,6 @@ class Batch(TypedDict):
     text_mask: NotRequired[Tensor]
     text_places: NotRequired[Tensor]
     reference: NotRequired[Tensor]
+    speakers: NotRequired[list[str]]
+    contour: NotRequired[Tensor]
+    mm_per_pixel: NotRequired[Tensor]

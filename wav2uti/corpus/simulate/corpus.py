@@ -23,11 +23,17 @@ RENDERED_LINE, GIVEN_LINE = 4, 7  # of the 25 of the tongue: where the surface b
 EDGE = 44.0  # degrees: the true contour is given as far as the fan shows it
 
 
-def simulate_recording(speaker: int, utterance: int, size: int, seed: int) -> Recording:
-    """One recording of the corpus with this seed."""
+def simulate_recording(speaker: int, utterance: int, size: int, seed: int, speckle: int = 0) -> Recording:
+    """One recording of the corpus with this seed.
+
+    Another `speckle` gives the same movement and sound with other speckle and noise in the picture: how far two such
+    pictures are apart is the least error that a model which knows the movement can have.
+    """
     person = draw_speaker(speaker, seed)
     sequence = np.random.SeedSequence(seed, spawn_key=(speaker, utterance))
     speech, voice, picture = (np.random.default_rng(child) for child in sequence.spawn(3))
+    if speckle:
+        picture = np.random.default_rng([speckle, speaker, utterance, seed])
     task, syllables = draw_utterance(speech)
     score = plan(syllables, task, person, speech)
     movement = articulate(score, person, speech)
@@ -44,7 +50,7 @@ def simulate_recording(speaker: int, utterance: int, size: int, seed: int) -> Re
         task=task,
         text=" ".join(syllable.pinyin for syllable in syllables),
         language="zh-Latn-pinyin",
-        source=f"simulated (wav2uti, seed {seed})",
+        source=f"simulated (wav2uti, seed {seed}{f', speckle {speckle}' if speckle else ''})",
         simulated=True,
         mm_per_pixel=FIELD / size,
         contour=renderer.fan.pixels(visible(contour, person)),

@@ -1,0 +1,1 @@
+"""`wav2uti report`: tables, figures and one page that compare tested runs."""

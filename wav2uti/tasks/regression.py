@@ -1,0 +1,214 @@
+"""`RegressionTask`: pictures in one call, trained on the squared error: the DNN baseline and the diffusion's draft."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from wav2uti.baseline.dnn import Dnn
+from wav2uti.baseline.regressor import Regressor
+from wav2uti.condition import reference as speaker_reference
+from wav2uti.condition.condition import Condition
+from wav2uti.condition.fusion import Fusion
+from wav2uti.diffusion.windows import blend_weights, split
+from wav2uti.errors import InputError
+from wav2uti.tasks.base import Progress, Task
+from wav2uti.tasks.batch import Batch
+
+FusionFactory = Callable[[int, int | None, int], Fusion]
+RegressorFactory = Callable[[int, int, bool], Regressor]
+
+
+class Regression(nn.Module):
+    """A regressor and what it hears: the acoustic embeddings themselves, or sound and text fused.
+
+    Args:
+        facts: of the data; see `Task`.
+        net: builds the regressor from the width of what it hears, the size of the frames and whether there is a
+            reference frame.
+        fusion: builds the fusion from the widths of the acoustic and the textual embeddings and the number of layers
+            in an acoustic one; without it the regressor hears the acoustic embeddings and reads no text.
+    """
+
+    def __init__(self, facts: dict[str, Any], net: RegressorFactory = Dnn, fusion: FusionFactory | None = None) -> None:
+        super().__init__()
+        text = facts["text"]
+        acoustic = facts["acoustic"]
+        self.fusion = None
+        width = acoustic["width"]
+        if fusion is not None:
+            self.fusion = fusion(width, text["width"] if text else None, acoustic.get("layers", 1))
+            width = self.fusion.width
+        self.reads_text = self.fusion is not None and text is not None
+        self.reference = facts["reference"]
+        self.net = net(width, facts["size"], facts["reference"])
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(B, 1, T, H, W) for a batch whose `acoustic` has T frames and its context on both sides."""
+        context = (batch["acoustic"].shape[1] - batch["frames"].shape[2]) // 2
+        return self.draw(batch, context)
+
+    def draw(self, batch: Batch, context: int) -> Tensor:
+        """The same for a batch that need not hold `frames`: as many are drawn as its sound has within the context."""
+        heard = batch["acoustic"]
+        if self.fusion is not None:
+            heard = self.fusion(
+                heard, batch.get("text"), batch.get("text_mask"), batch["progress"], batch.get("text_places")
+            )
+        return self.net(Condition(heard, batch.get("reference") if self.reference else None), context)
+
+    def draw_long(self, batch: Batch, context: int, clip: int, overlap: int) -> Tensor:
+        """One recording of any length, (1, 1, T, H, W): in windows of `clip` frames as in training, blended."""
+        frames = batch["acoustic"].shape[1] - 2 * context
+        windows = split(frames, clip, min(overlap, clip // 2))
+        weights = blend_weights(windows.length).to(batch["acoustic"].device)[:, None, None]
+        total: Tensor | None = None
+        for start in windows.starts:
+            heard = slice(start, start + windows.length + 2 * context)
+            part: Batch = {**batch, "acoustic": batch["acoustic"][:, heard], "progress": batch["progress"][:, heard]}
+            drawn = self.draw(part, context)
+            if total is None:
+                total = drawn.new_zeros(1, 1, frames, *drawn.shape[-2:])
+                shares = drawn.new_zeros(frames, 1, 1)
+            total[:, :, start : start + windows.length] += drawn * weights
+            shares[start : start + windows.length] += weights
+        assert total is not None, "a recording has at least one frame"
+        return total / shares
+
+
+class RegressionTask(Task):
+    """A model that draws the mean picture: the paper's DNN baseline, or the draft that a diffusion model begins from.
+
+    Args:
+        facts: linked from the data; see `Task`.
+        regression: what draws, and what it hears.
+        drop_reference: share of the training clips without their reference frame.
+        drop_text: share of the training clips whose text is dropped.
+        overlap: frames that neighbouring windows share where a recording is longer than a training clip.
+        start_from: checkpoint of the same network whose weights training begins with; not stored in the checkpoint.
+        optimizer: called with the parameters.
+        lr_scheduler: called with the optimizer; stepped after every batch.
+    """
+
+    def __init__(
+        self,
+        facts: dict[str, Any],
+        regression: Callable[[dict[str, Any]], Regression] = Regression,
+        drop_reference: float = 0.0,
+        drop_text: float = 0.0,
+        overlap: int = 8,
+        start_from: str | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(facts, optimizer, lr_scheduler)
+        self.save_hyperparameters(ignore=["overlap", "start_from"])
+        for name, share in (("drop_reference", drop_reference), ("drop_text", drop_text)):
+            if not 0 <= share <= 1:
+                raise InputError(f"{name} is a share of the training clips, 0 to 1, not {share}.")
+        self.regression = regression(facts)
+        self.drop_reference = drop_reference
+        self.drop_text = drop_text
+        self.overlap = overlap
+        if start_from is not None:
+            self.copy_weights(start_from)
+
+    def describe(self) -> dict[str, Any]:
+        """The network, and whether it reads text."""
+        return {
+            "task": type(self).__name__,
+            "network": type(self.regression.net).__name__,
+            "text": self.regression.reads_text,
+            "reference": self.facts["reference"],
+        }
+
+    def on_fit_start(self) -> None:
+        """Let the regressor look at frames of the training recordings, if it wants any."""
+        wanted = self.regression.net.frames_to_fit
+        if not wanted:
+            return
+        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        frames: list[Tensor] = []
+        while sum(map(len, frames)) < wanted:
+            # The same frames on every process: this loader is not shared out among them.
+            frames += [batch["frames"][:, 0, 0] for batch in loader]
+        self.regression.net.fit_to(torch.cat(frames)[:wanted].to(self.device))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Squared error in units of the frames' variance; reference and text dropped at random."""
+        chance = torch.rand(2, len(batch["ids"]), device=self.device)
+        seen: Batch = {**batch}
+        if "reference" in batch:
+            seen["reference"] = speaker_reference.drop(batch["reference"], chance[0] < self.drop_reference)
+        if "text_mask" in batch:
+            seen["text_mask"] = batch["text_mask"] & (chance[1] >= self.drop_text)[:, None]
+        loss = self.error(seen)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["ids"]))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """The same with everything given."""
+        self.log("val/loss", self.error(batch), prog_bar=True, batch_size=len(batch["ids"]), sync_dist=True)
+
+    def error(self, batch: Batch) -> Tensor:
+        """Mean squared error over the variance of the training frames: 1 for the corpus's mean grey."""
+        difference = self.regression(batch).float() - batch["frames"]
+        return difference.square().mean() / self.facts["frame_std"] ** 2
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Draw the clips of a batch; the scoring callback compares them with the real ones."""
+        return {"generated": self.regression(batch).float().clamp(-1, 1)}
+
+    @torch.no_grad()
+    def generate(
+        self,
+        acoustic: Tensor,
+        text: Tensor | None,
+        reference: Tensor | None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        text_places: Tensor | None = None,
+    ) -> Tensor:
+        """See `Task.generate`; there is nothing random in it, and `seed` has no effect."""
+        context = self.facts["acoustic_context"]
+        batch = whole_recording(self.facts, acoustic, text, reference, text_places, self.device)
+        video = self.regression.draw_long(batch, context, self.facts["clip_frames"], self.overlap)
+        if progress is not None:
+            progress(1, 1)
+        return video[0, 0].clamp(-1, 1)
+
+
+def whole_recording(
+    facts: dict[str, Any],
+    acoustic: Tensor,
+    text: Tensor | None,
+    reference: Tensor | None,
+    text_places: Tensor | None,
+    device: torch.device,
+) -> Batch:
+    """A batch of one whole recording, without its frames: the arguments of `Task.generate` with their context.
+
+    Raises:
+        InputError: where the reference frame is not of the model's size.
+    """
+    size, context, frames = facts["size"], facts["acoustic_context"], len(acoustic)
+    if reference is not None and tuple(reference.shape) != (size, size):
+        raise InputError(f"The reference frame is {tuple(reference.shape)}, the model draws {size}x{size}.")
+    # The sound goes on beyond both ends as at the ends, as it does in training.
+    heard = torch.arange(-context, frames + context)
+    batch: dict[str, Any] = {
+        "ids": ["recording"],
+        "acoustic": acoustic[heard.clamp(0, frames - 1)][None].to(device),
+        "progress": ((heard + 0.5) / frames)[None].to(device),
+    }
+    if text is not None:
+        batch["text"] = text[None].to(device)
+        batch["text_mask"] = torch.ones(batch["text"].shape[:2], dtype=torch.bool, device=device)
+        if text_places is not None:
+            batch["text_places"] = text_places[None].to(device)
+    if facts["reference"]:
+        given = speaker_reference.absent(1, (size, size)) if reference is None else reference[None, None]
+        batch["reference"] = given.to(device)
+    return batch  # type: ignore[return-value]
