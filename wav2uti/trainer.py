@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 # Imported for their short names in YAML: jsonargparse knows the subclasses of what has been imported.
+import wav2uti.checkpointing
 import wav2uti.metrics.scoring
 import wav2uti.tasks.diffusion
 import wav2uti.tasks.regression  # noqa: F401

@@ -90,6 +90,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         )
         write_mp4(run / "predictions" / "said.mp4", clips(64)[2], np.zeros(2000, np.float32))
     write_mp4(runs[0] / "predictions" / "only one.mp4", clips(64)[2])
+    write_mp4(runs[1] / "predictions" / "said.truth.mp4", clips(64)[2], np.zeros(2000, np.float32))
     return folder, report(folder / "out", *runs)
 
 
@@ -246,11 +247,12 @@ def test_page_is_whole_and_needs_no_network(three: tuple[Path, Path]) -> None:
 
 def test_videos_of_the_page_play(three: tuple[Path, Path]) -> None:
     shown = Page(three[1] / "report.html").all("video")
-    silent, spoken = shown[:12], shown[12:]  # three clips and one prediction of all runs
-    assert len(spoken) == 3
+    silent, spoken = shown[:12], shown[12:]  # three clips, and one prediction of all runs with the truth before it
+    assert len(spoken) == 4
+    assert "simulated" in (spoken[0]["aria-label"] or "")
     for number, video in enumerate(silent):
         assert {"muted", "loop", "controls", "playsinline"} <= set(video)
-        assert ("real", "DNN", "A", "A+T")[number % 4] in (video["aria-label"] or "")
+        assert ("simulated", "DNN", "A", "A+T")[number % 4] in (video["aria-label"] or "")
         frames = frames_of(content(video["src"]))
         assert len(frames) == 8
         assert Image.open(io.BytesIO(content(video["poster"]))).size == (64, 64)
@@ -329,7 +331,7 @@ def test_clips_are_matched_by_recording_and_place(tmp_path: Path) -> None:
     assert [label.split(", ", 1)[1] for label in labels] == [
         f"{name}: r{clip}, at {clip}0 % of it".replace("r0, at 00", "r0, at 10").replace("r2, at 20", "r2, at 30")
         for clip in (0, 2)
-        for name in ("real", "DNN 64×64", "A 32×32")
+        for name in ("simulated", "DNN 64×64", "A 32×32")
     ]
     still = frames_of(content(page.all("video")[2]["src"]))  # A's clip r0: the bar does not move
     assert np.abs(still[0].astype(int) - still[-1]).max() < 20

@@ -61,8 +61,13 @@ def test_a_recording_of_a_corpus_is_shown_above(run: Run, tmp_path: Path) -> Non
         assert main(["predict", *corpus, *options]) == 0
     one, two = (np.load(tmp_path / out / "s01_u000.npz")["frames"] for out in ("one", "two"))
     np.testing.assert_array_equal(one, two)
+    with av.open(str(tmp_path / "one" / "s01_u000.truth.mp4")) as video:
+        assert "not generated" in video.metadata["comment"]
+        assert video.streams.video[0].frames == len(one)
+        assert video.streams.audio
     audio = sine(tmp_path / "alone.wav", 0.5, 16000)
     assert main(["predict", f"--audio={audio}", f"--output={tmp_path}", *options]) == 0
+    assert not (tmp_path / "alone.truth.mp4").exists()
     with Image.open(tmp_path / "one" / "s01_u000.png") as both, Image.open(tmp_path / "alone.png") as alone:
         assert both.height > alone.height + 50
 

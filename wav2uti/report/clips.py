@@ -16,6 +16,17 @@ class Clip(NamedTuple):
     progress: float  # of its first frame in the recording, in [0, 1]
     real: NDArray[np.uint8]
     generated: dict[str, NDArray[np.uint8]]  # by the name of the run
+    simulated: bool  # whether the corpus, and with it `real`, is
+
+    @property
+    def rows(self) -> list[tuple[str, NDArray[np.uint8]]]:
+        """The corpus's frames and the runs', each with its name: simulated ones are not called real."""
+        return [(truth_label(self.simulated), self.real), *self.generated.items()]
+
+
+def truth_label(simulated: bool | None) -> str:
+    """What the frames of a corpus are called beside generated ones."""
+    return "simulated" if simulated else "real"
 
 
 def matched(runs: Sequence[Run], samples: Mapping[int, Samples]) -> tuple[list[Clip], list[str]]:
@@ -49,7 +60,7 @@ def matched(runs: Sequence[Run], samples: Mapping[int, Samples]) -> tuple[list[C
         generated = {
             label(runs[number], several): samples[number].generated[places[number][place]] for number in samples
         }
-        clips.append(Clip(*place, real, generated))
+        clips.append(Clip(*place, real, generated, bool(runs[sharpest].metrics.simulated)))
     warnings += [
         f"{runs[number].name} was tested on other real frames than {runs[sharpest].name} under the same names of "
         "recordings: their scores cannot be compared."

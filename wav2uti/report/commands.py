@@ -77,7 +77,7 @@ def _fig_2(path: Path, runs: Sequence[Run], clips: Sequence[Clip]) -> list[Pictu
     if not clips:
         return _none(path)
     clip = liveliest(clips)
-    rows = [("real", clip.real), *clip.generated.items()]
+    rows = clip.rows
     title = f"{clip.recording}, {data_of(runs)}"
     contact_sheet(path, rows, title=title, columns=COLUMNS)
     caption = (

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wav2uti.report.clips import Clip, label
+from wav2uti.report.clips import Clip, label, truth_label
 from wav2uti.report.runs import Run
-from wav2uti.video.write import write_mp4
+from wav2uti.video.write import TRUTH, write_mp4
 
 MOST_BYTES = 12 * 2**20  # of the clips' mp4s, and as many of those with sound; base64 adds a third
 
@@ -42,7 +42,7 @@ def clip_groups(clips: Sequence[Clip]) -> tuple[list[Group], str]:
     """A group for each clip: real, then the runs; and a sentence about those for which there was no room."""
 
     def make(clip: Clip) -> Group:
-        videos = [_encoded("real", clip.real), *(_encoded(name, frames) for name, frames in clip.generated.items())]
+        videos = [_encoded(name, frames) for name, frames in clip.rows]
         place = f"{clip.recording}, at {100 * clip.progress:.0f} % of it"
         return Group(place, len(clip.real) / 60, videos)
 
@@ -50,27 +50,35 @@ def clip_groups(clips: Sequence[Clip]) -> tuple[list[Group], str]:
 
 
 def spoken_groups(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
-    """A group for each recording of which every run has `predictions/NAME.mp4`, with sound; and warnings."""
-    found = [{path.stem: path for path in sorted(run.folder.glob("predictions/*.mp4"))} for run in runs]
+    """A group for each recording of which every run has `predictions/NAME.mp4`, with sound; and warnings.
+
+    Where one of them has the corpus's own video (see `video.predict.TRUTH`), it comes first.
+    """
+    videos_of = [sorted(run.folder.glob("predictions/*.mp4")) for run in runs]
+    truth = {path.name.removesuffix(TRUTH): path for paths in videos_of for path in paths if path.name.endswith(TRUTH)}
+    found = [{path.stem: path for path in paths if not path.name.endswith(TRUTH)} for paths in videos_of]
     names = [name for name in found[0] if all(name in of_run for of_run in found)]
     several = len({run.metrics.resolution for run in runs}) > 1
     warnings: list[str] = []
 
     def make(name: str) -> Group | None:
         videos, seconds = [], 0.0
-        for run, paths in zip(runs, found, strict=True):
+        shown = [(label(run, several), paths[name]) for run, paths in zip(runs, found, strict=True)]
+        if name in truth:
+            shown.insert(0, (truth_label(runs[0].metrics.simulated), truth[name]))
+        for title, path in shown:
             try:
-                if paths[name].stat().st_size > MOST_BYTES:
-                    warnings.append(f"{paths[name]} is too large for the page, which leaves out {name}.")
+                if path.stat().st_size > MOST_BYTES:
+                    warnings.append(f"{path} is too large for the page, which leaves out {name}.")
                     return None
-                mp4 = paths[name].read_bytes()
+                mp4 = path.read_bytes()
                 with av.open(io.BytesIO(mp4), "r") as container:
                     picture = np.asarray(next(container.decode(video=0)).to_ndarray(format="gray"), dtype=np.uint8)
                     seconds = max(seconds, (container.duration or 0) / av.time_base)
             except (OSError, av.FFmpegError, StopIteration, IndexError, ValueError) as error:
-                warnings.append(f"{paths[name]} is not a video that plays ({error}), so the page leaves out {name}.")
+                warnings.append(f"{path} is not a video that plays ({error}), so the page leaves out {name}.")
                 return None
-            videos.append(Video(label(run, several), mp4, _png(picture)))
+            videos.append(Video(title, mp4, _png(picture)))
         return Group(name, seconds, videos)
 
     groups, left_out = _within(names, make)

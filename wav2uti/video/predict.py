@@ -27,7 +27,7 @@ from wav2uti.tasks.base import Progress, Task
 from wav2uti.tasks.diffusion import DiffusionTask
 from wav2uti.video.reference_frame import read_reference
 from wav2uti.video.sheet import contact_sheet
-from wav2uti.video.write import write_mp4
+from wav2uti.video.write import TRUTH, write_mp4
 
 
 class Predictor:
@@ -163,7 +163,7 @@ def predict(
 
     Writes NAME.mp4 with the sound in it, the contact sheet NAME.png and NAME.npz (frames uint8 (T, H, W), fps).
     The speech is a sound file (--audio) or a recording of a corpus (--shards with --recording), whose text and
-    reference frame are taken along and whose real frames are shown above the generated ones.
+    reference frame are taken along; its own frames are shown above the generated ones and in NAME.truth.mp4.
 
     Args:
         audio: sound file of any rate, channel count and format that libsndfile reads.
@@ -230,6 +230,10 @@ def write_results(output: Path, speech: Speech, frames: NDArray[np.uint8], note:
     rows = [("generated", frames)]
     if speech.real is not None:
         rows.insert(0, ("simulated" if speech.simulated else "real", speech.real))
+    if speech.real is not None:
+        paths["truth"] = output / f"{speech.name}{TRUTH}"
+        kind = "SIMULATED" if speech.simulated else "recorded"
+        write_mp4(paths["truth"], speech.real[: len(frames)], audio, caption=f"{kind}, not generated")
     contact_sheet(paths["sheet"], rows, audio, title=f"{speech.name}: {speech.text or ''} ({note})")
     with replaced(paths["frames"]) as part, part.open("wb") as file:
         np.savez_compressed(file, frames=frames, fps=FPS, note=note)

@@ -13,6 +13,7 @@ from wav2uti.errors import InputError
 from wav2uti.files import replaced
 from wav2uti.video.lettering import broken, typeface
 
+TRUTH = ".truth.mp4"  # what the corpus's own video of a predicted recording is called after its name
 SHORT_SIDE = 448  # least size of the picture in pixels: a 64 x 64 video is too small to look at
 
 _PAPER, _INK = 24, 220  # grey levels of the strip under the picture and of the words on it
