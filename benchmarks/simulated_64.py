@@ -37,6 +37,8 @@ from wav2uti.files import replaced
 
 SPEAKERS, UTTERANCES, SEED = 44, 24, 0
 TEST = range(40, 44)
+CLIP, CLIPS = 16, 216  # frames in a clip of the test, and how many clips
+SHOWN = ("s40_u004", "s42_u011")  # recordings of test speakers that the report's page plays
 COMMAND = [sys.executable, "-m", "wav2uti.cli"]
 WITHOUT_TEXT = ["--data.text", "none", "--data.text_times", "false"]
 
@@ -145,16 +147,27 @@ def test(name: str, training: Training, seed: int, args: argparse.Namespace) -> 
     if not output.exists():
         arguments = ["test", f"--config=configs/{training.configs[0]}.yaml", *training.options]
         arguments += ["--ckpt_path", str(training.checkpoint), "--trainer.logger", "false"]
+        arguments += ["--trainer.enable_progress_bar", "false", "--data.clip_frames", str(CLIP)]
+        arguments += ["--data.batch_size", "8", "--trainer.limit_test_batches", str(CLIPS // 8)]
         if name != "dnn":
             arguments += ["--model.init_args.draw_seed", str(seed)]
-        arguments += [f"--trainer.callbacks+={json.dumps(scoring(output, args))}"]
+        scoring = {"class_path": "Scoring", "init_args": {"output": str(output), "i3d": args.i3d}}
+        arguments += [f"--trainer.callbacks={json.dumps([scoring])}"]
         run(arguments, output.with_name("output.log"))
     return json.loads(output.read_text())
 
 
-def scoring(output: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """The callback that scores."""
-    return {"class_path": "Scoring", "init_args": {"output": str(output), "i3d": args.i3d}}
+def draw(name: str, training: Training, args: argparse.Namespace) -> None:
+    """Whole test recordings with sound, for the page."""
+    folder = args.output / name / "seed0" / "predictions"
+    for recording in SHOWN:
+        if not (folder / f"{recording}.mp4").exists():
+            arguments = ["predict", "--shards", "data/simulated-64", "--recording", recording, "--output", str(folder)]
+            drawing = yaml.safe_load(Path("configs/simulated_64.yaml").read_text())["model"]["init_args"]
+            if name != "dnn":
+                arguments += ["--sampler", drawing["sampler"]["class_path"], "--guidance", str(drawing["guidance"])]
+                arguments += [f"--sampler.{key}={value}" for key, value in drawing["sampler"]["init_args"].items()]
+            run([*arguments, "--ckpt_path", str(training.checkpoint)], folder / "output.log")
 
 
 def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -200,13 +213,18 @@ def main() -> None:
             results.setdefault(name, []).append(waiting.result())
     if args.stop_after == "test":
         return
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda name: draw(name, last[name], args), args.models))
     speckle = ["--speakers", str(len(TEST)), "--first_speaker", str(TEST[0]), "--speckle", "1"]
     run(["simulate", "data/simulated-64-speckle", *speckle, *corpus], args.output / "simulate.log")
     floor = args.output / "noise_floor" / "metrics.json"
     if not floor.exists():
         speakers = ["--speakers", ",".join(f"s{n}" for n in TEST), "--output", str(floor)]
-        i3d = ["--i3d", args.i3d] if args.i3d else []
-        run(["score", "data/simulated-64-speckle", "data/simulated-64", *speakers, *i3d], floor.with_name("output.log"))
+        options = ["--clip_frames", str(CLIP), "--clips", str(CLIPS), *(["--i3d", args.i3d] if args.i3d else [])]
+        folders = ["data/simulated-64-speckle", "data/simulated-64"]
+        run(["score", *folders, *speakers, *options], floor.with_name("output.log"))
+    scored = [str(args.output / name / "seed0") for name in args.models]
+    run(["report", *scored, "--output", str(args.output / "report")], args.output / "report.log")
 
     one = results[args.models[0]][0]
     write(

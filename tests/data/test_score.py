@@ -8,6 +8,8 @@ import torch
 from tiny_corpus import make_full_recording, make_recording, write_corpus
 
 from wav2uti.cli import main
+from wav2uti.corpus.shards import Shard, find_shards
+from wav2uti.data.clips import EveryClip
 from wav2uti.metrics import pixel
 from wav2uti.metrics.weights import FOLDER_VARIABLE
 
@@ -65,6 +67,16 @@ def test_the_real_folder_against_itself_and_some_speakers_only(real, tmp_path):
     assert written["scores"]["ssim"] == pytest.approx(1)
     assert set(written["missing"]) <= {"fvd", "contour"}
     assert not output.with_name("samples.npz").exists()
+
+
+def test_some_clips_only_are_those_that_a_test_takes_first(real, tmp_path):
+    output = tmp_path / "m.json"
+    options = [f"--output={output}", "--clip-frames=9", "--clips=5", "--lpips=", "--fid=false", "--keep=5"]
+    assert main(["score", str(real), str(real), *options]) == 0
+    infos = [shard.info(id) for shard in map(Shard, find_shards(real)) for id in shard.ids]
+    first = {(infos[k].id, (start + 0.5) / infos[k].frames) for k, start in EveryClip(infos, 9).clips[:5]}
+    with np.load(output.with_name("samples.npz")) as samples:
+        assert set(zip(samples["ids"].tolist(), samples["progress"].tolist(), strict=True)) == first
 
 
 def test_generated_recordings_of_some_speakers_are_enough(real, tmp_path):

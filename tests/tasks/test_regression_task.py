@@ -135,6 +135,24 @@ def test_what_a_draft_lacks_is_measured(drawn_from_draft: Path, simulated: Path)
     assert "draft_from" not in torch.load(drawn_from_draft, weights_only=True)["hyper_parameters"]
 
 
+def test_weights_taken_over_bring_what_their_draft_lacked(
+    drawn_from_draft: Path, simulated: Path, tmp_path: Path
+) -> None:
+    again = fit(
+        "simulated_64",
+        simulated,
+        tmp_path,
+        *(option.format("draft") for option in DRAFT),
+        "--data.clip_frames=16",
+        "--model.init_args.net.init_args.channels=16",
+        "--model.init_args.net.init_args.multipliers=[1,2]",
+        f"--model.init_args.start_from={drawn_from_draft}",
+    )
+    before, after = (torch.load(path, weights_only=True)["state_dict"] for path in (drawn_from_draft, again))
+    assert torch.equal(before["denoiser.sigma_data"], after["denoiser.sigma_data"])
+    assert not torch.equal(before["denoiser.net.last.weight"], after["denoiser.net.last.weight"])
+
+
 def test_the_draft_is_that_of_its_checkpoint_and_is_not_trained(draft: Path, drawn_from_draft: Path) -> None:
     trained, used = Task.from_checkpoint(draft), Task.from_checkpoint(drawn_from_draft)
     assert isinstance(trained, RegressionTask)

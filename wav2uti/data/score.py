@@ -24,6 +24,7 @@ def score(
     real: Path,
     speakers: str | None = None,
     clip_frames: int = 16,
+    clips: int | None = None,
     i3d: Path | None = None,
     output: Path = Path("metrics.json"),
     uint8_wrapped: bool = False,
@@ -41,6 +42,7 @@ def score(
         real: the same with what it should be.
         speakers: score only these speakers' recordings, with commas between their names.
         clip_frames: frames in a clip; clips do not overlap, and a last, shorter one is left.
+        clips: score only so many, from all recordings: the first ones in the order of `wav2uti test`; by default all.
         i3d: weights of the network for FVD.
         output: file to write.
         uint8_wrapped: also give RMSE and PSNR as the published script has them, wrapped modulo 256.
@@ -50,6 +52,8 @@ def score(
     """
     if clip_frames < 1:
         raise InputError(f"A clip cannot have {clip_frames} frames; give --clip_frames of 1 or more.")
+    if clips is not None and clips < 1:
+        raise InputError(f"{clips} clips are none to score; give --clips of 1 or more.")
     if output.is_dir():
         raise InputError(f"The scores cannot be written to {output}, which is a folder: give a file name in it.")
     networks = _names(lpips)
@@ -57,22 +61,21 @@ def score(
         raise InputError(f"LPIPS has no network {min(unknown)!r}; give some of squeeze, alex and vgg.")
     pairs = _pairs(generated, real, None if speakers is None else _names(speakers))
     infos = [info for _, (_, info) in pairs]
-    clips = EveryClip(infos, clip_frames).clips
-    if not clips:
+    chosen = EveryClip(infos, clip_frames).clips[:clips]
+    if not chosen:
         raise InputError(
             f"No recording in {real} is as long as a clip ({clip_frames} frames); make clip_frames smaller."
         )
     evaluation = Evaluation(find_scorers(uint8_wrapped, networks, fid, fid, i3d=i3d), keep)
-    for k, start in track(clips, "scoring", transient=True, console=Console(stderr=True)):
+    for k, start in track(chosen, "scoring", transient=True, console=Console(stderr=True)):
         (made, _), (shard, info) = pairs[k]
         stop = start + clip_frames
-        contour = shard.contour(info.id)
         evaluation.add(
             ClipPlace(info.id, (start + 0.5) / info.frames),
             info.speaker,
             made.frames(info.id, start, stop),
             shard.frames(info.id, start, stop),
-            None if contour is None else contour[start:stop],
+            shard.contour(info.id, start, stop),
             info.mm_per_pixel,
         )
     evaluation.gather()
@@ -84,7 +87,7 @@ def score(
         simulated=any(info.simulated for info in infos),
         checkpoint=None,
         task={"generated": str(generated), "real": str(real)},
-        config={"clip_frames": clip_frames, "speakers": speakers},
+        config={"clip_frames": clip_frames, "clips": clips, "speakers": speakers},
     )
     _print(result)
     print(f"scores: {output}")

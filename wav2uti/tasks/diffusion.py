@@ -108,8 +108,8 @@ class DiffusionTask(Task):
             draft=None if draft is None else drafted_clip,
         )
         self.draft = None if draft is None else draft(facts).requires_grad_(False)
-        # What a draft lacks can be measured only when there is one.
-        self.measure_sigma_data = self.draft is not None and sigma_data is None
+        # What a draft lacks is measured when training begins; weights taken over bring the value they had.
+        self.measure_sigma_data = self.draft is not None and sigma_data is None and start_from is None
         self.loss = EDMLoss(noise or LogNormalSigma())
         self.drop_condition = drop_condition
         self.drop_text = drop_text
