@@ -13,14 +13,8 @@ sound files of the folder; their number is the same in each run of the same comm
 """
 
 import argparse
-import json
-import os
-import platform
-import shlex
-import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +22,8 @@ import numpy as np
 import torch
 from measure import measure
 from numpy.typing import NDArray
+from outcome import publish
 
-from wav2uti import __version__
 from wav2uti.clock import SAMPLE_RATE, frames_in
 from wav2uti.errors import InputError
 from wav2uti.prepare.embed import by_length
@@ -123,15 +117,8 @@ def main() -> None:
         "device": torch.cuda.get_device_name() if args.device.startswith("cuda") else "cpu",
         "threads": torch.get_num_threads(),
         "repeats": args.repeats,
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, {platform.system()}",
-        "date": date.today().isoformat(),
-        "wav2uti": __version__,
     }
-    print(json.dumps(report, indent=2))
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(report, indent=2) + "\n")
+    publish(report, args.output)
 
 
 if __name__ == "__main__":

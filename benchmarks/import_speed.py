@@ -15,14 +15,10 @@ Real recordings last seconds; raw ones are repeated to a minute, so that opening
 """
 
 import argparse
-import json
 import os
-import platform
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +27,8 @@ import numpy as np
 import soundfile
 from av.video.reformatter import VideoReformatter
 from measure import measure
+from outcome import publish
 
-from wav2uti import __version__
 from wav2uti.clock import FPS, SAMPLE_RATE
 from wav2uti.corpus.formats.param import Metadata, read_metadata
 from wav2uti.corpus.readers.base import Candidate
@@ -162,15 +158,8 @@ def main() -> None:
         **{name: round(ratio, 2) for name, ratio in ratios.items()},
         "size": args.size,
         "repeats": args.repeats,
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, {platform.system()}",
-        "date": date.today().isoformat(),
-        "wav2uti": __version__,
     }
-    print(json.dumps(report, indent=2))
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(report, indent=2) + "\n")
+    publish(report, args.output)
 
 
 if __name__ == "__main__":

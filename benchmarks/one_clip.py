@@ -8,14 +8,11 @@ trained with, and prints the PSNR.
 """
 
 import argparse
-import json
-import platform
-import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from outcome import publish
 from rich.progress import track
 
 from wav2uti.condition.condition import Condition
@@ -70,14 +67,9 @@ def main() -> None:
         "training_seconds": round(seconds, 1),
         "parameters": sum(p.numel() for p in net.parameters()),
         "data": "SIMULATED",
-        "command": " ".join(["python", *sys.argv]),
-        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, no GPU used",
-        "torch": torch.__version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "threads": torch.get_num_threads(),
     }
-    print(json.dumps(result, indent=2))
-    if args.output:
-        args.output.write_text(json.dumps(result, indent=2) + "\n")
+    publish(result, args.output)
 
 
 if __name__ == "__main__":

@@ -15,24 +15,19 @@ I3D has its real weights, or without `--i3d` random ones too.
 
 import argparse
 import importlib.util
-import json
 import os
-import platform
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from outcome import publish
 from torch import Tensor, nn
 
-from wav2uti import __version__
 from wav2uti.corpus.simulate import simulate_recording
 from wav2uti.metrics.frechet import (
     cached_features,
@@ -167,16 +162,8 @@ def main() -> None:
         "threads": args.threads,
         "device": "cpu",
         "load_before": round(load_before, 1),
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, {platform.system()}",
-        "torch": torch.__version__,
-        "date": date.today().isoformat(),
-        "wav2uti": __version__,
     }
-    print(json.dumps(report, indent=2))
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(report, indent=2) + "\n")
+    publish(report, args.output)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,10 @@ Reads come from the page cache: this measures the program, not the disk.
 """
 
 import argparse
-import json
-import os
-import platform
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +19,8 @@ import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from outcome import publish
 
-from wav2uti import __version__
 from wav2uti.clock import samples_at
 from wav2uti.corpus.recording import Recording
 from wav2uti.corpus.shard_writer import ShardWriter, attributes_of, describe_encoders, to_half, to_int16
@@ -134,22 +128,9 @@ def main() -> None:
         },
         "repeats": arguments.repeats,
         "clips": arguments.clips,
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} during the run",
-        "versions": {
-            "wav2uti": __version__,
-            "python": platform.python_version(),
-            "h5py": h5py.version.version,
-            "hdf5": h5py.version.hdf5_version,
-            "torch": torch.__version__,
-        },
-        "command": shlex.join(["python", *sys.argv]),
-        "date": date.today().isoformat(),
+        "hdf5": f"h5py {h5py.version.version}, HDF5 {h5py.version.hdf5_version}",
     }
-    if arguments.output is not None:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        part = arguments.output.with_name(f".{arguments.output.name}.part")
-        part.write_text(json.dumps(result, indent=2) + "\n")
-        part.replace(arguments.output)
+    publish(result, arguments.output)
 
 
 if __name__ == "__main__":

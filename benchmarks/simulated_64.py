@@ -16,7 +16,6 @@ tries.
 import argparse
 import json
 import os
-import platform
 import shlex
 import signal
 import statistics
@@ -25,14 +24,13 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from outcome import publish
 
-from wav2uti import __version__
 from wav2uti.files import replaced
 
 SPEAKERS, UTTERANCES, SEED = 44, 24, 0
@@ -227,8 +225,7 @@ def main() -> None:
     run(["report", *scored, "--output", str(args.output / "report")], args.output / "report.log")
 
     one = results[args.models[0]][0]
-    write(
-        args.result,
+    publish(
         {
             "what": "scores of DNN, A and A+T on simulated-64; spread: largest less smallest of the sampling seeds",
             "data": "SIMULATED",
@@ -246,27 +243,17 @@ def main() -> None:
             "training_minutes": {
                 name: {t.configs[-1]: json.loads((t.folder / "minutes.json").read_text()) for t in training.before}
                 for name, training in last.items()
+                if name in results
             },
             "training_steps": {
-                name: {t.configs[-1]: t.steps for t in training.before} for name, training in last.items()
+                name: {t.configs[-1]: t.steps for t in training.before}
+                for name, training in last.items()
+                if name in results
             },
-            "command": shlex.join(["python", *sys.argv]),
-            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, 1 thread a run, no GPU",
-            "commit": subprocess.run(
-                ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-            ).stdout.strip(),
-            "torch": torch.__version__,
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "wav2uti": __version__,
+            "threads": 1,
         },
+        args.result,
     )
-
-
-def write(path: Path, result: dict[str, Any]) -> None:
-    """Write and print the result."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -14,15 +14,10 @@ had been measured on them: choose nothing by their scores. What is to be tuned i
 """
 
 import argparse
-import json
 import os
-import platform
-import shlex
 import statistics
-import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,12 +25,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from outcome import publish
 from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from wav2uti import __version__
 from wav2uti.clock import FPS
 from wav2uti.condition.fusion import Fusion
 from wav2uti.corpus.simulate import simulate_recording
@@ -260,16 +255,9 @@ def main() -> None:
         "frames": {"train": sum(len(e.sound) for e in train), "test": sum(len(e.sound) for e in test)},
         **{name: value for name, value in vars(args).items() if name not in ("output", "only")},
         "minutes": round((time.perf_counter() - begun) / 60, 1),
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} thread, no GPU used",
-        "torch": torch.__version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wav2uti": __version__,
+        "threads": torch.get_num_threads(),
     }
-    print(json.dumps(result, indent=2))
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=2) + "\n")
+    publish(result, args.output)
 
 
 if __name__ == "__main__":
