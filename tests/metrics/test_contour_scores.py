@@ -123,5 +123,5 @@ def test_csv_has_a_row_for_each_known_point(tmp_path):
     assert len(rows) == 53
     assert [list(row) for row in rows[:1]] == [["frame", "time", "x", "y"]]
     assert {row["frame"] for row in rows[50:]} == {"1"}
-    assert float(rows[-1]["time"]) == pytest.approx(1.5 / 60, abs=1e-6)
+    assert float(rows[-1]["time"]) == pytest.approx(1 / 60, abs=1e-6)
     assert [float(rows[-1]["x"]), float(rows[-1]["y"])] == pytest.approx(contours[1, 2].tolist(), abs=1e-3)

@@ -38,7 +38,10 @@ def test_any_sound_gives_a_video_as_long(
     assert main(["predict", f"--audio={audio}", f"--ckpt_path={run.checkpoint}", "--steps=1", "--text=ba1",
                  f"--output={tmp_path / 'out'}"]) == 0  # fmt: skip
     stem = audio.stem
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {f"{stem}.mp4", f"{stem}.png", f"{stem}.npz"}
+    names = {f"{stem}{end}" for end in (".mp4", ".png", ".npz", ".csv")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+        f"{stem}{end}" for end in (".mp4", ".png", ".npz", ".csv")
+    }
     with np.load(tmp_path / "out" / f"{stem}.npz", allow_pickle=False) as written:
         frames, fps, note = written["frames"], int(written["fps"]), str(written["note"])
     assert fps == 60

@@ -163,7 +163,7 @@ def scores_of(
 def write_contour_csv(path: Path, contours: ArrayLike, fps: float) -> None:
     """Write contours (T, K, 2) as one row a point: frame, time in s, x, y in pixels; whole or not at all.
 
-    The time is that of the middle of the frame's period; points that are not finite have no row.
+    Frame k stands at k / fps, as in the shards; points that are not finite have no row.
     """
     points = np.asarray(contours, dtype=np.float64)
     with replaced(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
@@ -171,7 +171,7 @@ def write_contour_csv(path: Path, contours: ArrayLike, fps: float) -> None:
         writer.writerow(["frame", "time", "x", "y"])
         for frame, contour in enumerate(points):
             for x, y in contour[np.isfinite(contour).all(-1)].tolist():
-                writer.writerow([frame, f"{(frame + 0.5) / fps:.6f}", f"{x:.3f}", f"{y:.3f}"])
+                writer.writerow([frame, f"{frame / fps:.6f}", f"{x:.3f}", f"{y:.3f}"])
 
 
 def _checked(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:

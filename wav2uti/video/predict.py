@@ -18,6 +18,8 @@ from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
 from wav2uti.files import replaced
 from wav2uti.grey import to_grey, to_unit
+from wav2uti.metrics.contour import track
+from wav2uti.metrics.contour_scores import write_contour_csv
 from wav2uti.speech.acoustic import build_acoustic
 from wav2uti.speech.audio import read_speech
 from wav2uti.speech.textual import build_textual
@@ -161,7 +163,8 @@ def predict(
 ) -> None:
     """Draw the tongue for a recording of speech.
 
-    Writes NAME.mp4 with the sound in it, the contact sheet NAME.png and NAME.npz (frames uint8 (T, H, W), fps).
+    Writes NAME.mp4 with the sound in it, the contact sheet NAME.png, NAME.npz (frames uint8 (T, H, W), fps), and
+    NAME.csv, the tongue's contour as it is tracked in the generated frames (frame, time in s, x and y in pixels).
     The speech is a sound file (--audio) or a recording of a corpus (--shards with --recording), whose text and
     reference frame are taken along; its own frames are shown above the generated ones and in NAME.truth.mp4.
 
@@ -237,10 +240,11 @@ def write_results(output: Path, speech: Speech, frames: NDArray[np.uint8], note:
     contact_sheet(paths["sheet"], rows, audio, title=f"{speech.name}: {speech.text or ''} ({note})")
     with replaced(paths["frames"]) as part, part.open("wb") as file:
         np.savez_compressed(file, frames=frames, fps=FPS, note=note)
+    write_contour_csv(paths["contour"], track(frames), FPS)
     return paths
 
 
-KINDS = {"video": ".mp4", "sheet": ".png", "frames": ".npz"}
+KINDS = {"video": ".mp4", "sheet": ".png", "frames": ".npz", "contour": ".csv"}
 
 
 def newest_checkpoint(runs: Path = Path("runs")) -> Path:
