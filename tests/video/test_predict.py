@@ -40,8 +40,6 @@ def test_any_sound_gives_a_video_as_long(
     stem = audio.stem
     names = {f"{stem}{end}" for end in (".mp4", ".png", ".npz", ".csv")}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
-        f"{stem}{end}" for end in (".mp4", ".png", ".npz", ".csv")
-    }
     with np.load(tmp_path / "out" / f"{stem}.npz", allow_pickle=False) as written:
         frames, fps, note = written["frames"], int(written["fps"]), str(written["note"])
     assert fps == 60
