@@ -35,7 +35,7 @@ from wav2uti.files import replaced
 
 SPEAKERS, UTTERANCES, SEED = 44, 24, 0
 TEST = range(40, 44)
-CLIP, CLIPS = 16, 216  # frames in a clip of the test, and how many clips
+CLIP, CLIPS = 16, 200  # frames in a clip of the test, and how many clips
 SHOWN = ("s40_u004", "s42_u011")  # recordings of test speakers that the report's page plays
 COMMAND = [sys.executable, "-m", "wav2uti.cli"]
 WITHOUT_TEXT = ["--data.text", "none", "--data.text_times", "false"]
