@@ -315,6 +315,18 @@ def test_names_are_given_or_made_different(tmp_path: Path) -> None:
     assert [run.name for run in read_runs(twins)] == ["A (run) 1", "A (run) 2"]
 
 
+def test_losses_are_found_beside_the_checkpoint(tmp_path: Path) -> None:
+    """Scores may be written elsewhere than the run that was tested."""
+    trained = tmp_path / "trained"
+    (trained / "checkpoints").mkdir(parents=True)
+    (trained / "metrics.csv").write_text("epoch,step,train/loss\n0,9,2.0\n0,19,1.0\n")
+    run = write_run(tmp_path / "scores", "A", checkpoint=str(trained / "checkpoints" / "last.ckpt"))
+    out = report(tmp_path / "out", run)
+    assert (out / "curves.png").exists()
+    (trained / "metrics.csv").unlink()
+    assert not (report(tmp_path / "out", run) / "curves.png").exists()
+
+
 def test_clips_are_matched_by_recording_and_place(tmp_path: Path) -> None:
     """The second run kept two of the three clips, in another order and at another resolution."""
     runs = [write_run(tmp_path / "d", "DNN"), write_run(tmp_path / "a", "A", 32)]

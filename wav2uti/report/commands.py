@@ -8,7 +8,7 @@ from pathlib import Path
 from wav2uti.errors import InputError
 from wav2uti.files import replaced
 from wav2uti.report.clips import Clip, label, liveliest, matched
-from wav2uti.report.curves import Losses, draw_curves, read_losses
+from wav2uti.report.curves import Losses, draw_curves, losses_of
 from wav2uti.report.formats import csv_lines, latex, markdown
 from wav2uti.report.page import Picture, page
 from wav2uti.report.runs import Run, read_runs, read_samples
@@ -43,7 +43,7 @@ def report(runs: list[Path], output: Path = Path("report"), names: str | None = 
             "--paper."
         )
     kept = {number: samples for number, run in enumerate(found) if (samples := read_samples(run)) is not None}
-    losses = [read_losses(run.folder / "metrics.csv") for run in found]
+    losses = [losses_of(run) for run in found]
     clips, warned = matched(found, kept)
     warned = _doubts(found) + warned
     made = tables(found, paper)

@@ -20,6 +20,14 @@ _COLOURS = {"train": "#0072b2", "val": "#d55e00"}  # blue and vermilion of Okabe
 _WINDOW = 25  # losses of steps averaged into the strong line, where there are many
 
 
+def losses_of(run: Run) -> Losses:
+    """The losses beside the scores, or else beside the checkpoint that was tested, where that still is."""
+    losses = read_losses(run.folder / "metrics.csv")
+    if not losses and (checkpoint := run.metrics.origin.get("checkpoint")):
+        losses = read_losses(Path(checkpoint).parent.parent / "metrics.csv")
+    return losses
+
+
 def read_losses(path: Path) -> Losses:
     """The columns `train/...` and `val/...` with "loss" in their name; empty where there is no such file.
 
