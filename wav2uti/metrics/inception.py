@@ -17,7 +17,7 @@ class Inception(nn.Module):
     """
 
     def __init__(self, file: Path) -> None:
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # type: ignore[import-untyped]
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         super().__init__()
         self.network = FeatureExtractorInceptionV3("inception-v3", [str(FEATURES)], str(file))

@@ -65,7 +65,7 @@ def load_lpips(name: Backbone, path: Path | str | None = None) -> tuple[nn.Modul
 
 def make_lpips(name: Backbone) -> nn.Module:
     """The network with the published calibration and a RANDOM backbone, to load weights into or to time."""
-    from lpips import LPIPS as Network  # type: ignore[import-untyped]
+    from lpips import LPIPS as Network
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips calls torchvision and torch.load the old way

@@ -47,7 +47,7 @@ PUBLISHED = {
     ),
     "lpips_vgg": Published("LPIPS", ("vgg16-397923af.pth",), f"{_TORCHVISION}vgg16-397923af.pth", "397923af"),
     "fid": Published(
-        "FID and KID",
+        "FID (and KID)",
         ("weights-inception-2015-12-05-6726825d.pth",),
         f"{_FIDELITY}weights-inception-2015-12-05-6726825d.pth",
         "6726825d",

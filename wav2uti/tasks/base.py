@@ -2,7 +2,7 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from wav2uti.errors import InputError
 from wav2uti.speech.hub import model_name
+from wav2uti.tasks.batch import Batch
 
 # Called after each network call or step with (done, total); serves progress bars.
 Progress = Callable[[int, int], None]
@@ -77,6 +78,14 @@ class Task(pl.LightningModule):
             return optimizer
         scheduler = self.make_lr_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def training_batches(self) -> Iterator[Batch]:
+        """Batches of one epoch of training, on this device, to be looked at before the first step.
+
+        The same ones on every process: this loader is not shared out among them.
+        """
+        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        return (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
 
     def trained_parameters(self) -> Iterable[torch.nn.Parameter]:
         """The parameters that the optimizer sees."""

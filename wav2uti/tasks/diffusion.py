@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import torch
@@ -150,11 +151,8 @@ class DiffusionTask(Task):
         """Measure sigma_data where a draft is the mean: the standard deviation of what it lacks of the clips."""
         if not self.measure_sigma_data or self.trainer.global_step > 0:
             return
-        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-        # The same batches on every process: this loader is not shared out among them.
         squares = []
-        for batch, _ in zip(loader, range(SIGMA_DATA_BATCHES), strict=False):
-            batch = self.transfer_batch_to_device(batch, self.device, 0)
+        for batch in islice(self.training_batches(), SIGMA_DATA_BATCHES):
             draft = self.drafted(batch)
             assert draft is not None
             squares.append((batch["frames"] - draft).square().mean())

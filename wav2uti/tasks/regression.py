@@ -129,12 +129,12 @@ class RegressionTask(Task):
         wanted = self.regression.net.frames_to_fit
         if not wanted:
             return
-        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         frames: list[Tensor] = []
-        while sum(map(len, frames)) < wanted:
-            # The same frames on every process: this loader is not shared out among them.
-            frames += [batch["frames"][:, 0, 0] for batch in loader]
-        self.regression.net.fit_to(torch.cat(frames)[:wanted].to(self.device))
+        for batch in self.training_batches():
+            frames.append(batch["frames"][:, 0, 0].clone())  # not a view, which would keep the whole clips
+            if sum(map(len, frames)) >= wanted:
+                break
+        self.regression.net.fit_to(torch.cat(frames)[:wanted])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Squared error in units of the frames' variance; reference and text dropped at random."""
