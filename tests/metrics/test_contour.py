@@ -6,7 +6,7 @@ import pytest
 from wav2uti.corpus.formats.video import VideoPicture
 from wav2uti.corpus.simulate.corpus import simulate_recording
 from wav2uti.metrics.contour import POINTS, find_fan, track
-from wav2uti.metrics.contour_scores import _to_line
+from wav2uti.metrics.contour_scores import distances_to_curve
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,9 @@ def simulated():
 
 def errors(exact, tracked):
     """Distance of exact points to the tracked curve, the mean of each frame."""
-    return np.array([_to_line(a.astype(float), b.astype(float)).mean() for a, b in zip(exact, tracked, strict=True)])
+    return np.array(
+        [distances_to_curve(a.astype(float), b.astype(float)).mean() for a, b in zip(exact, tracked, strict=True)]
+    )
 
 
 def test_a_clean_simulated_tongue_is_found_to_half_a_pixel(simulated):

@@ -48,7 +48,7 @@ def mean_sum_of_distances(a: ArrayLike, b: ArrayLike) -> Array:
     distances = []
     for p, q in zip(first, second, strict=True):
         p, q = p[np.isfinite(p).all(-1)], q[np.isfinite(q).all(-1)]
-        there_and_back = [_to_line(p, q), _to_line(q, p)] if min(len(p), len(q)) > 1 else []
+        there_and_back = [distances_to_curve(p, q), distances_to_curve(q, p)] if min(len(p), len(q)) > 1 else []
         distances.append(np.concatenate(there_and_back).mean() if there_and_back else math.nan)
     return np.array(distances, dtype=np.float64)
 
@@ -192,7 +192,7 @@ def _complete(points: Array) -> Array:
     return complete
 
 
-def _to_line(points: Array, line: Array) -> Array:
+def distances_to_curve(points: Array, line: Array) -> Array:
     """Distance of points (K, 2) to the nearest place on a polyline (L, 2), shape (K,)."""
     start, step = line[:-1], np.diff(line, axis=0)
     length = np.maximum((step**2).sum(-1), 1e-12)  # of repeated points, too
