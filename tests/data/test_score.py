@@ -79,6 +79,19 @@ def test_some_clips_only_are_those_that_a_test_takes_first(real, tmp_path):
         assert set(zip(samples["ids"].tolist(), samples["progress"].tolist(), strict=True)) == first
 
 
+def test_weights_that_were_given_and_are_none_are_refused(real, tmp_path, capsys):
+    """Weights that nobody named may be missing; a path that somebody gave is to be right."""
+    other = tmp_path / "other.pt"
+    other.write_bytes(b"no weights")
+    for path in (other, tmp_path / "nowhere.pt"):
+        output = tmp_path / "m.json"
+        assert main(["score", str(real), str(real), f"--i3d={path}", f"--output={output}", "--clip-frames=9"]) == 2
+        said = capsys.readouterr().err
+        assert str(path) in said
+        assert "Traceback" not in said
+        assert not output.exists()
+
+
 def test_generated_recordings_of_some_speakers_are_enough(real, tmp_path):
     write_corpus(tmp_path / "made", [darker(r) for r in recordings() if r.speaker == "bob"])
     assert main(["score", str(tmp_path / "made"), str(real), "--speakers=bob", f"--output={tmp_path / 'm.json'}"]) == 0

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+from wav2uti.cli import main
 
 MODELS: dict[str, dict[str, Any]] = {
     "DNN": {"task": "RegressionTask", "text": False},
@@ -56,3 +59,16 @@ def write_samples(folder: Path, **changes: Any) -> None:
     content = {"ids": np.array(["r0", "r1", "r2"]), "progress": np.array([0.1, 0.2, 0.3])}
     content |= {"simulated": np.array(True), "fps": np.array(60)} | changes
     np.savez(folder / "samples.npz", **content)
+
+
+def report(output: Path, *args: str | Path) -> Path:
+    assert main(["report", *map(str, args), "--output", str(output)]) == 0
+    return output
+
+
+def fails(capsys: pytest.CaptureFixture[str], *args: str | Path) -> str:
+    capsys.readouterr()
+    assert main(["report", *map(str, args)]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]

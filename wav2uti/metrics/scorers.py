@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from wav2uti.errors import InputError
 from wav2uti.metrics import pixel
 from wav2uti.metrics.frechet import cached_features, features_key, frame_features, video_features
 from wav2uti.metrics.i3d import load_i3d
@@ -59,7 +60,11 @@ def find_scorers(
     i3d: str | Path | None = None,
     device: torch.device | str = "cpu",
 ) -> Scorers:
-    """Load the networks whose weights are here; arguments as of `scoring.Scoring`. Networks run on `device`."""
+    """Load the networks whose weights are here; arguments as of `scoring.Scoring`. Networks run on `device`.
+
+    Raises:
+        InputError: `i3d` was given and does not hold the weights.
+    """
     clip: dict[str, ClipScore] = PIXEL_SCORES | (WRAPPED_SCORES if uint8_wrapped else {})
     features: dict[str, Features] = {}
     sets: list[str] = []
@@ -83,6 +88,8 @@ def find_scorers(
             weights["i3d"], features["video"] = _video_features(i3d, device)
             sets.append("fvd")
         except MissingWeights as error:
+            if i3d is not None:  # a mistake in the path is told now, not after hours of drawing
+                raise InputError(str(error)) from error
             missing["fvd"] = str(error)
     return Scorers(clip, features, tuple(sets), contour, missing, weights)
 
