@@ -4,50 +4,19 @@ import base64
 import csv
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from made_up_runs import clips, fails, report, write_run, write_samples
+from made_up_runs import Page, clips, fails, report, write_run, write_samples
 from PIL import Image
 
 from wav2uti.report import videos
 from wav2uti.report.runs import read_runs
 from wav2uti.report.tables import DASH, tables
 from wav2uti.video.write import write_mp4
-
-VOID = {"meta", "img", "br", "link", "input", "hr", "source"}
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, the visible text, and whether each tag was closed in its place."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("script", "style"):
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def content(address: str | None) -> bytes:

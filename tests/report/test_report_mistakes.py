@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up_runs import clips, fails, report, write_run, write_samples
+from made_up_runs import Page, clips, fails, report, write_run, write_samples
 
 
 @pytest.mark.parametrize(
