@@ -61,7 +61,9 @@ class MovedReference(Regressor):
         super().__init__()
         self.size = size
         self.reference = reference
-        self.unet = UNet(width, False, False, channels, multipliers, blocks, patch, attention)
+        self.unet = UNet(
+            width, channels=channels, multipliers=multipliers, blocks=blocks, patch=patch, attention=attention
+        )
 
     def forward(self, cond: Condition, context: int) -> Tensor:
         """See `Regressor.forward`."""

@@ -1,8 +1,11 @@
 """The time-aware 3D U-Net F (Fig. 1c of the paper), factorised into space and time."""
 
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from wav2uti.condition.condition import Condition
 from wav2uti.diffusion.blocks import (
@@ -16,6 +19,21 @@ from wav2uti.diffusion.blocks import (
 )
 
 
+class Shape(NamedTuple):
+    """Base width, widths of the levels over it, and residual blocks a level."""
+
+    channels: int
+    multipliers: tuple[int, ...]
+    blocks: int
+
+
+PRESETS = {
+    "paper": Shape(128, (1, 2, 4), 2),  # 67.7 M parameters in the authors' scripts
+    "small": Shape(64, (1, 2, 3), 1),
+    "tiny": Shape(32, (1, 2), 1),
+}
+
+
 class UNet(nn.Module):
     """F(c_in x; c_noise, cond): the network inside the denoiser.
 
@@ -25,12 +43,15 @@ class UNet(nn.Module):
         cond_width: width W of the fused condition.
         reference: whether the speaker's reference frame is given, as one more input channel.
         draft: whether a blurred clip to begin from is given, as one more input channel.
-        channels: base width (128 in the paper's model, 67.7 M parameters with 3 levels of 2 blocks).
+        preset: `paper`, `small` or `tiny`: the shape of the network, of which the next three may differ.
+        channels: base width (128 in the paper's model).
         multipliers: width of each level over the base width.
         blocks: residual blocks a level.
         patch: side of the squares of pixels folded into channels before the first convolution; 2 makes the network
             four times as cheap for a picture of the same size.
         attention: whether the lowest level attends over space, time and condition.
+        checkpointing: compute the blocks' insides again in the backward pass instead of keeping them: less memory
+            for about a third more time.
     """
 
     def __init__(
@@ -38,16 +59,23 @@ class UNet(nn.Module):
         cond_width: int,
         reference: bool = False,
         draft: bool = False,
-        channels: int = 128,
-        multipliers: tuple[int, ...] = (1, 2, 4),
-        blocks: int = 2,
+        preset: Literal["paper", "small", "tiny"] = "paper",
+        channels: int | None = None,
+        multipliers: tuple[int, ...] | None = None,
+        blocks: int | None = None,
         patch: int = 1,
         attention: bool = True,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        shape = PRESETS[preset]
+        channels = channels or shape.channels
+        multipliers = multipliers or shape.multipliers
+        blocks = blocks or shape.blocks
         self.reference = reference
         self.draft = draft
         self.patch = patch
+        self.checkpointing = checkpointing
         self.channels = channels
         self.factor = patch * 2 ** (len(multipliers) - 1)
         emb = 4 * channels
@@ -70,6 +98,8 @@ class UNet(nn.Module):
         self.middle1 = Block(width, width, emb)
         self.attention = SpaceTimeAttention(width, emb) if attention else None
         self.middle2 = Block(width, width, emb)
+        # Both halves of what a block of the way up sees then weigh alike; training may change it.
+        self.skip_scales = nn.Parameter(torch.full((len(skips),), 0.5**0.5))
         self.up = nn.ModuleList()
         for level, multiplier in reversed(list(enumerate(multipliers))):
             for _ in range(blocks + 1):
@@ -110,19 +140,29 @@ class UNet(nn.Module):
         hidden = self.first(torch.cat([hidden, places], dim=1).contiguous(memory_format=torch.channels_last))
         skips = [hidden]
         for layer in self.down:
-            hidden = layer(hidden, rows, frames) if isinstance(layer, Block) else layer(hidden)
+            hidden = self.run(layer, hidden, rows, frames) if isinstance(layer, Block) else layer(hidden)
             skips.append(hidden)
-        hidden = self.middle1(hidden, rows, frames)
+        hidden = self.run(self.middle1, hidden, rows, frames)
         if self.attention is not None:
             hidden = self.attention(hidden, emb)
-        hidden = self.middle2(hidden, rows, frames)
+        hidden = self.run(self.middle2, hidden, rows, frames)
         for layer in self.up:
             if isinstance(layer, Block):
-                hidden = layer(torch.cat([hidden, skips.pop()], dim=1), rows, frames)
+                skip = skips.pop()
+                scale = self.skip_scales[len(skips)].to(skip.dtype)
+                hidden = self.run(layer, torch.cat([hidden, scale * skip], dim=1), rows, frames)
             else:
                 hidden = layer(hidden)
         hidden = self.last(functional.silu(self.last_norm(hidden)))
         return functional.pixel_shuffle(hidden, self.patch).unflatten(0, (batch, frames)).transpose(1, 2)
+
+    def run(self, block: Block, x: Tensor, emb: Tensor, frames: int) -> Tensor:
+        """One block, its inside kept for the backward pass or computed again there."""
+        if self.checkpointing and torch.is_grad_enabled():
+            again: Tensor = checkpoint(block, x, emb, frames, use_reentrant=False)
+            return again
+        hidden: Tensor = block(x, emb, frames)
+        return hidden
 
 
 class Upsample(nn.Module):

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -46,7 +46,7 @@ class DiffusionTask(Task):
         net: builds F from the width of the condition and whether there are a reference frame and a draft.
         draft: a trained regression whose blurred clip the diffusion begins from (the paper's v0); it is not trained
             further and travels in the checkpoint.
-        sigma_data: standard deviation of the frames on [-1, 1]; null measures it on the training frames.
+        sigma_data: standard deviation of the frames on [-1, 1]; `auto` measures it on the training frames.
         noise: distribution of the noise level in training.
         drop_condition: share of the training clips without sound and text, for guidance.
         drop_text: share of the training clips whose text alone is dropped, for `text_guidance`.
@@ -72,7 +72,7 @@ class DiffusionTask(Task):
         facts: dict[str, Any],
         fusion: FusionFactory = Fusion,
         net: NetFactory = UNet,
-        sigma_data: float | None = 0.25,
+        sigma_data: float | Literal["auto"] = 0.25,
         noise: LogNormalSigma | None = None,
         drop_condition: float = 0.1,
         drop_text: float = 0.0,
@@ -104,13 +104,13 @@ class DiffusionTask(Task):
         self.null_acoustic = NullAcoustic(facts["acoustic"]["width"]) if drop_audio > 0 else None
         self.denoiser = Denoiser(
             net(self.fusion.width, facts["reference"], draft is not None),
-            sigma_data=facts["frame_std"] if sigma_data is None else sigma_data,
+            sigma_data=facts["frame_std"] if sigma_data == "auto" else sigma_data,
             mean=facts["frame_mean"],
             draft=None if draft is None else drafted_clip,
         )
         self.draft = None if draft is None else draft(facts).requires_grad_(False)
         # What a draft lacks is measured when training begins; weights taken over bring the value they had.
-        self.measure_sigma_data = self.draft is not None and sigma_data is None and start_from is None
+        self.measure_sigma_data = self.draft is not None and sigma_data == "auto" and start_from is None
         self.loss = EDMLoss(noise or LogNormalSigma())
         self.drop_condition = drop_condition
         self.drop_text = drop_text
