@@ -163,7 +163,11 @@ def draw(name: str, training: Training, args: argparse.Namespace) -> None:
             arguments = ["predict", "--shards", "data/simulated-64", "--recording", recording, "--output", str(folder)]
             drawing = yaml.safe_load(Path("configs/simulated_64.yaml").read_text())["model"]["init_args"]
             if name != "dnn":
-                arguments += ["--sampler", drawing["sampler"]["class_path"], "--guidance", str(drawing["guidance"])]
+                arguments += [
+                    "--sampler",
+                    drawing["sampler"]["class_path"],
+                    f"--guidance.scale={drawing['guidance']['scale']}",
+                ]
                 arguments += [f"--sampler.{key}={value}" for key, value in drawing["sampler"]["init_args"].items()]
             run([*arguments, "--ckpt_path", str(training.checkpoint)], folder / "output.log")
 

@@ -34,7 +34,7 @@ def test_real_recordings_and_sentences(shared: Path, tmp_path: Path, capsys: pyt
     sentence = next((shared / "speech").glob("*0880.wav"))
     out = tmp_path / "out"
     arguments = ["predict", "--audio", str(sentence), "--ckpt_path", str(run.checkpoint), "--output", str(out)]
-    assert main([*arguments, "--steps=2", "--guidance=1", "--device=cpu"]) == 0
+    assert main([*arguments, "--steps=2", "--guidance.scale=1", "--device=cpu"]) == 0
     frames = np.load(out / f"{sentence.stem}.npz")["frames"]
     with av.open(str(out / f"{sentence.stem}.mp4")) as container:
         assert container.streams.video[0].frames == len(frames)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from wav2uti.condition.condition import Condition
-from wav2uti.diffusion.guidance import guided
+from wav2uti.diffusion.guidance import Guidance, guided, thresholded
 from wav2uti.diffusion.sampler import StochasticHeun
 
 B, T, W, H = 3, 4, 5, 6
@@ -37,13 +37,15 @@ def test_it_is_the_formula(scale, reference):
     cond, null = conditions(reference)
     denoiser, x, sigma = Recorder(), torch.randn(B, 1, T, H, H), torch.tensor([0.1, 1.0, 10.0])
     d_cond, d_null = denoiser(x, sigma, cond), denoiser(x, sigma, null)
-    torch.testing.assert_close(guided(denoiser, cond, null, scale)(x, sigma), d_null + scale * (d_cond - d_null))
+    torch.testing.assert_close(
+        guided(denoiser, cond, null, Guidance(scale))(x, sigma), d_null + scale * (d_cond - d_null)
+    )
 
 
 @pytest.mark.parametrize(("scale", "batches"), [(0.0, [B]), (1.0, [B]), (3.0, [2 * B])])
 def test_one_call_of_the_network_whatever_the_scale(scale, batches):
     denoiser = Recorder()
-    guided(denoiser, *conditions(), scale)(torch.randn(B, 1, T, H, H), torch.ones(B))
+    guided(denoiser, *conditions(), Guidance(scale))(torch.randn(B, 1, T, H, H), torch.ones(B))
     assert denoiser.batches == batches
 
 
@@ -60,7 +62,7 @@ def test_two_scales_are_the_formula(scale, text_scale, reference):
     denoiser, x, sigma = Recorder(), torch.randn(B, 1, T, H, H), torch.tensor([0.1, 1.0, 10.0])
     d_both, d_null, d_audio = (denoiser(x, sigma, c) for c in (cond, null, audio))
     expected = d_null + scale * (d_audio - d_null) + (scale if text_scale is None else text_scale) * (d_both - d_audio)
-    drawn = guided(denoiser, cond, null, scale, audio, text_scale)(x, sigma)
+    drawn = guided(denoiser, cond, null, Guidance(scale, text_scale), audio)(x, sigma)
     torch.testing.assert_close(drawn, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -72,12 +74,12 @@ def test_two_scales_are_the_formula(scale, text_scale, reference):
 def test_no_condition_without_weight_is_evaluated(scale, text_scale, evaluations):
     denoiser = Recorder()
     cond, null, audio = three_conditions(True)
-    guided(denoiser, cond, null, scale, audio, text_scale)(torch.randn(B, 1, T, H, H), torch.ones(B))
+    guided(denoiser, cond, null, Guidance(scale, text_scale), audio)(torch.randn(B, 1, T, H, H), torch.ones(B))
     assert denoiser.batches == [evaluations * B]
 
 
 def test_samplers_take_it():
     cond, null = conditions()
-    denoise = guided(lambda x, sigma, c: torch.zeros_like(x), cond, null, 3.0)
+    denoise = guided(lambda x, sigma, c: torch.zeros_like(x), cond, null, Guidance(3.0))
     clip = StochasticHeun(steps=3).draw(denoise, (B, 1, T, H, H), torch.Generator().manual_seed(0))
     torch.testing.assert_close(clip, torch.zeros_like(clip), rtol=0, atol=1e-4)

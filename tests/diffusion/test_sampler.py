@@ -5,8 +5,10 @@ import torch
 from diffusers import EDMEulerScheduler
 from diffusers.schedulers.deprecated import KarrasVeScheduler
 
-from wav2uti.diffusion.sampler import StochasticHeun, churn, heun
+from wav2uti.diffusion.sampler import Consistency, DPMSolver, Euler, StochasticHeun, run
 from wav2uti.diffusion.schedule import karras_sigmas
+from wav2uti.diffusion.solvers import churn, dpm_solver
+from wav2uti.diffusion.solvers import heun as heun_plan
 from wav2uti.errors import InputError
 
 MEAN, STD = -0.6, 0.25
@@ -26,6 +28,15 @@ def curved(x, sigma):
 
 def noise(scale, seed=0, shape=SHAPE):
     return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def heun(denoise, x, sigmas, generator=None, **options):
+    """The steps of the plan `heun`, answered by a denoiser."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    levels = [float(sigma) for sigma in sigmas]
+    return run(
+        heun_plan(x, levels, lambda: torch.randn(x.shape, generator=generator).to(x), **options), denoise, levels
+    )
 
 
 def final(steps):

@@ -1,51 +1,147 @@
-"""Windows over long recordings: full cover, exact blending, no seam."""
+"""Windows over long recordings: full cover, exact blending, no seam, the same frames as from the whole at once."""
 
 import pytest
 import torch
 
-from wav2uti.condition.condition import Condition
-from wav2uti.diffusion.windows import blend_weights, split, windowed
+from wav2uti.diffusion.sampler import Consistency, DPMSolver, Euler, Sampler, StochasticHeun
+from wav2uti.diffusion.solvers import Plan
+from wav2uti.diffusion.windows import Windows, ramp, segment_generator, split, stream
+
+SIZE = (3, 2)
 
 
+def starts(windows: Windows) -> list[int]:
+    return [i * windows.hop for i in range(windows.count)]
+
+
+def padded(windows: Windows) -> int:
+    return starts(windows)[-1] + windows.length
+
+
+@pytest.mark.parametrize("overlap", [0, 5, 8])
 @pytest.mark.parametrize("frames", [1, 15, 16, 17, 40, 41, 333])
-def test_every_frame_is_covered_and_neighbours_overlap(frames: int) -> None:
-    windows = split(frames, 16, 8)
-    seen = torch.zeros(frames)
-    for start in windows.starts:
+def test_every_frame_is_covered_and_little_is_thrown_away(frames: int, overlap: int) -> None:
+    windows = split(frames, 16, overlap)
+    seen = torch.zeros(padded(windows))
+    for start in starts(windows):
         seen[start : start + windows.length] += 1
     assert (seen > 0).all()
-    assert windows.starts[-1] + windows.length == frames
-    overlaps = [a + windows.length - b for a, b in zip(windows.starts, windows.starts[1:], strict=False)]
-    assert all(overlap >= 8 for overlap in overlaps)
+    assert frames <= padded(windows) < frames + windows.hop
+    assert windows.count == 1 or windows.overlap == overlap
 
 
-def test_a_local_denoiser_is_unchanged_by_windows() -> None:
-    """Where D looks at single frames, the windows must give exactly what one call would."""
-    cond = Condition(torch.randn(1, 50, 3), torch.randn(1, 1, 4, 4))
+def test_more_than_half_a_window_cannot_be_shared() -> None:
+    with pytest.raises(ValueError, match="half"):
+        split(40, 16, 9)
 
-    def bind(part: Condition):  # type: ignore[no-untyped-def]
-        return lambda x, sigma: x * sigma.view(-1, 1, 1, 1, 1) + part.frames.mean(-1)[:, None, :, None, None]
 
-    x, sigma = torch.randn(1, 1, 50, 4, 4), torch.tensor([0.7])
-    for at_once in (1, 3, 100):
-        denoise = windowed(bind, cond, split(50, 16, 8), at_once)
-        assert torch.allclose(denoise(x, sigma), bind(cond)(x, sigma), atol=1e-5)
+def neighbours(x: torch.Tensor, sigma: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """A denoiser that looks at neighbouring frames, and at a window's own condition: every frame of it matters."""
+    s = sigma.view(-1, 1, 1, 1, 1)
+    around = torch.stack([x.roll(k, dims=2) for k in range(5)]).mean(dim=0)
+    return torch.tanh(around / (1 + s)) + offset.view(-1, 1, 1, 1, 1)
+
+
+def whole(sampler: Sampler, windows: Windows, offsets: torch.Tensor) -> torch.Tensor:
+    """The plain way: one plan for the whole recording, all windows at every call."""
+    generators = [segment_generator(7, i) for i in range(windows.count)]
+
+    def draw() -> torch.Tensor:
+        lengths = [windows.hop] * (windows.count - 1) + [windows.length]
+        return torch.cat(
+            [torch.randn(1, 1, n, *SIZE, generator=g) for n, g in zip(lengths, generators, strict=True)], dim=2
+        )
+
+    weights = torch.ones(windows.count, windows.length)
+    weights[1:, : windows.overlap] = ramp(windows.overlap)
+    weights[:-1, windows.hop :] = 1 - ramp(windows.overlap)
+    plan: Plan = sampler.plan(sampler.sigmas[0] * draw(), draw)
+    ask = next(plan)
+    while True:
+        blended = torch.zeros_like(ask.x)
+        for start, offset, weight in zip(starts(windows), offsets, weights, strict=True):
+            frames = slice(start, start + windows.length)
+            estimate = neighbours(ask.x[:, :, frames], torch.tensor([ask.sigma]), offset)
+            blended[:, :, frames] += estimate * weight.view(-1, 1, 1)
+        try:
+            ask = plan.send(blended)
+        except StopIteration as finished:
+            video: torch.Tensor = finished.value[0, 0, : windows.frames]
+            return video
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [StochasticHeun(steps=4), Euler(steps=3), DPMSolver(steps=5, eta=1.0), Consistency(steps=2)],
+    ids=lambda sampler: type(sampler).__name__,
+)
+@pytest.mark.parametrize(("frames", "overlap", "at_once"), [(3, 2, 1), (9, 2, 3), (40, 4, 1), (61, 4, 5), (61, 0, 100)])
+def test_the_wave_gives_what_the_whole_recording_at_once_gives(
+    sampler: Sampler, frames: int, overlap: int, at_once: int
+) -> None:
+    windows = split(frames, 8, overlap)
+    offsets = torch.randn(windows.count, generator=torch.Generator().manual_seed(1))
+    batches, seen = [], []
+
+    def bind(conditions: list[torch.Tensor]):  # type: ignore[no-untyped-def]
+        batches.append(len(conditions))
+        return lambda x, sigma: neighbours(x, sigma, torch.stack(conditions))
+
+    parts = list(
+        stream(sampler, bind, offsets, windows, SIZE, 7, at_once, progress=lambda *done: seen.append(done))  # type: ignore[arg-type]
+    )
+    assert torch.allclose(torch.cat(parts), whole(sampler, windows, offsets), atol=1e-5)
+    assert max(batches) <= at_once
+    assert sum(batches) == windows.count * sampler.calls
+    assert seen[-1] == (windows.count * sampler.calls,) * 2
+
+
+def test_calls_are_full_and_memory_does_not_grow_with_the_recording() -> None:
+    """Of a long recording few segments are open at a time, and nearly every call has as many windows as it may."""
+    opened = {}
+    for frames in (400, 1600):
+        windows = split(frames, 8, 4)
+        finished, largest, batches = 0, 0, []
+        asked = 0
+
+        def conditions():  # type: ignore[no-untyped-def]
+            nonlocal asked, largest
+            for i in range(windows.count):  # noqa: B023
+                asked += 1
+                largest = max(largest, asked - finished)
+                yield torch.tensor(float(i))
+
+        def bind(given: list[torch.Tensor]):  # type: ignore[no-untyped-def]
+            batches.append(len(given))  # noqa: B023
+            return lambda x, sigma: neighbours(x, sigma, torch.stack(given))
+
+        for _ in stream(StochasticHeun(steps=10), bind, conditions(), windows, SIZE, at_once=4):
+            finished += 1
+        opened[frames] = largest
+        assert sum(batches) / len(batches) > 0.9 * 4
+    assert opened[1600] == opened[400] <= 2 * 19
+
+
+def test_the_first_frames_do_not_depend_on_how_long_the_recording_is() -> None:
+    """Beyond the reach of the steps: a seed gives the beginning of a recording the same noise in any length."""
+    drawn = []
+    for frames in (100, 164):
+        windows = split(frames, 8, 4)
+        offsets = torch.zeros(windows.count)
+        parts = stream(Euler(steps=2), lambda o: lambda x, s: neighbours(x, s, torch.stack(o)), offsets, windows, SIZE)
+        drawn.append(torch.cat(list(parts)))
+    assert torch.allclose(drawn[0][:60], drawn[1][:60], atol=1e-6)
 
 
 def test_no_seam() -> None:
     """Windows that disagree by a constant are joined by a ramp, never by a step."""
-    cond = Condition(torch.zeros(1, 64, 1))
     windows = split(64, 16, 8)
-    values = torch.arange(len(windows.starts), dtype=torch.float32)
+    values = torch.arange(windows.count, dtype=torch.float32)
 
-    def bind(part: Condition):  # type: ignore[no-untyped-def]
-        return lambda x, sigma: torch.zeros_like(x) + values.view(-1, 1, 1, 1, 1)
+    def bind(given: list[torch.Tensor]):  # type: ignore[no-untyped-def]
+        return lambda x, sigma: torch.zeros_like(x) + torch.stack(given).view(-1, 1, 1, 1, 1)
 
-    joined = windowed(bind, cond, windows, 100)(torch.zeros(1, 1, 64, 1, 1), torch.ones(1)).flatten()
+    joined = torch.cat(list(stream(Euler(steps=1), bind, values, windows, (1, 1)))).flatten()
     assert joined.diff().abs().max() < 0.25  # a hard join would step by 1
     assert joined[0] == 0
     assert joined[-1] == values[-1]
-
-
-def test_weights_rise_from_the_edges() -> None:
-    assert blend_weights(5).tolist() == [1, 2, 3, 2, 1]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from wav2uti.cli import main
 from wav2uti.clock import samples_at
+from wav2uti.diffusion.guidance import Guidance
 from wav2uti.errors import InputError
 from wav2uti.video.predict import load, newest_checkpoint
 
@@ -86,7 +87,9 @@ def test_silence_and_missing_text_are_told(run: Run, tmp_path: Path, capsys: pyt
 def test_python_interface(run: Run) -> None:
     model = load(run.checkpoint)
     audio = np.random.default_rng(0).normal(0, 0.1, samples_at(50)).astype(np.float32)
-    frames = model.generate(audio, text="ma1", reference=np.zeros((16, 16), np.uint8), steps=1, guidance=1.0, seed=1)
+    frames = model.generate(
+        audio, text="ma1", reference=np.zeros((16, 16), np.uint8), steps=1, guidance=Guidance(1.0), seed=1
+    )
     assert frames.shape == (50, 16, 16)
     assert frames.dtype == np.uint8
     with pytest.raises(InputError, match="less than a frame"):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from wav2uti.diffusion.denoiser import Denoiser
 from wav2uti.diffusion.schedule import LogNormalSigma
@@ -51,3 +52,38 @@ class EDMLoss:
         x = y.float() + sigma.view(-1, 1, 1, 1, 1) * noise
         error = denoiser.raw(x, sigma, cond) - denoiser.target(y, x, sigma, cond)
         return SampleLoss(error.square().flatten(1).mean(1), sigma)
+
+
+class LossBySigma(Metric):
+    """Mean loss of each decade of the noise level: where a model still errs, a single number does not tell.
+
+    >>> by_sigma = LossBySigma()
+    >>> by_sigma.update(torch.tensor([1.0, 3.0, 0.5]), torch.tensor([0.2, 0.9, 5.0]))
+    >>> {name: loss.item() for name, loss in by_sigma.compute().items()}
+    {'sigma_0.1_1': 2.0, 'sigma_1_10': 0.5}
+    """
+
+    LOWEST, HIGHEST = -3, 2  # decades: from 0.001 to 1000; what lies outside counts with the first or the last
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        decades = self.HIGHEST - self.LOWEST + 1
+        self.add_state("total", torch.zeros(decades), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros(decades), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, sigma: Tensor) -> None:
+        """Take the losses (B,) of clips at noise levels `sigma` (B,)."""
+        decade = sigma.log10().floor().long().clamp(self.LOWEST, self.HIGHEST) - self.LOWEST
+        self.total.index_add_(0, decade, loss.float())
+        self.count.index_add_(0, decade, torch.ones_like(loss, dtype=torch.float32))
+
+    def compute(self) -> dict[str, Tensor]:
+        """The mean loss of every decade that was seen, by its name."""
+        return {
+            f"sigma_{10.0 ** (self.LOWEST + i):g}_{10.0 ** (self.LOWEST + i + 1):g}": self.total[i] / self.count[i]
+            for i in range(len(self.count))
+            if self.count[i] > 0
+        }

@@ -8,6 +8,8 @@ The steps of the sampler are
 (EDM Eq. 5; the paper leaves it out), and training draws ln sigma ~ N(P_mean, P_std^2) (EDM Table 1).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,46 @@ def karras_sigmas(steps: int, sigma_min: float = 0.002, sigma_max: float = 160.0
     >>> [round(sigma, 3) for sigma in karras_sigmas(4).tolist()]
     [160.0, 18.209, 0.766, 0.002, 0.0]
     """
+    _check(steps, sigma_min, sigma_max, rho)
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    largest, smallest = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    return _and_zero((largest + ramp * (smallest - largest)) ** rho)
+
+
+def exponential_sigmas(steps: int, sigma_min: float = 0.002, sigma_max: float = 160.0) -> Tensor:
+    """The same, evenly spread in ln sigma: what karras_sigmas becomes for large rho.
+
+    >>> [round(sigma, 3) for sigma in exponential_sigmas(4, 0.01, 10.0).tolist()]
+    [10.0, 1.0, 0.1, 0.01, 0.0]
+    """
+    _check(steps, sigma_min, sigma_max)
+    return _and_zero(torch.linspace(math.log(sigma_max), math.log(sigma_min), steps, dtype=torch.float64).exp())
+
+
+def linear_sigmas(steps: int, sigma_min: float = 0.002, sigma_max: float = 160.0) -> Tensor:
+    """The same, evenly spread in sigma: karras_sigmas with rho 1; for analysis, since it hardly sees low noise.
+
+    >>> [round(sigma, 3) for sigma in linear_sigmas(3, 1.0, 3.0).tolist()]
+    [3.0, 2.0, 1.0, 0.0]
+    """
+    _check(steps, sigma_min, sigma_max)
+    return _and_zero(torch.linspace(sigma_max, sigma_min, steps, dtype=torch.float64))
+
+
+def consistency_sigmas(steps: int, sigma_max: float = 160.0, rho: float = 7.0) -> Tensor:
+    """Levels that a few-step student draws at: sigma_max (1 - i/steps)^rho, 0 last; float64 (steps + 1,).
+
+    Two steps go through 1.25 from 160: near 0.8, which Geng et al. 2024 (ECT) found best by hand from 80.
+
+    >>> [round(sigma, 3) for sigma in consistency_sigmas(4).tolist()]
+    [160.0, 21.357, 1.25, 0.01, 0.0]
+    """
+    _check(steps, sigma_max / 2, sigma_max, rho)  # there is no smallest level
+    return sigma_max * torch.linspace(1, 0, steps + 1, dtype=torch.float64) ** rho
+
+
+def _check(steps: int, sigma_min: float, sigma_max: float, rho: float = 1.0) -> None:
+    """Raise an InputError where no sampler can step so."""
     if steps < 1:
         raise InputError(f"a sampler needs at least one step, not {steps}: give a larger steps")
     if not 0 < sigma_min < sigma_max or rho <= 0:
@@ -30,9 +72,9 @@ def karras_sigmas(steps: int, sigma_min: float = 0.002, sigma_max: float = 160.0
             f"noise levels need 0 < sigma_min < sigma_max and rho > 0, not sigma_min {sigma_min}, "
             f"sigma_max {sigma_max}, rho {rho}: correct them in the sampler's settings"
         )
-    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-    largest, smallest = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
-    sigmas = (largest + ramp * (smallest - largest)) ** rho
+
+
+def _and_zero(sigmas: Tensor) -> Tensor:
     return torch.cat([sigmas, sigmas.new_zeros(1)])
 
 

@@ -46,6 +46,21 @@ class Task(pl.LightningModule):
         """How this task generates, for `metrics.json`: plain JSON types."""
 
     @abstractmethod
+    def stream(
+        self,
+        acoustic: Tensor,
+        text: Tensor | None,
+        reference: Tensor | None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        text_places: Tensor | None = None,
+    ) -> Iterator[Tensor]:
+        """One recording of any length, from `acoustic` (T, D_a), `text` (L, D_t) and `reference` (H, W).
+
+        Yields its frames in [-1, 1] in order, in parts (n, H, W) that add up to T frames; memory does not grow with T.
+        `text_places` (L,) says where in the recording each token stands, 0 to 1; None spreads them evenly.
+        """
+
     def generate(
         self,
         acoustic: Tensor,
@@ -55,10 +70,8 @@ class Task(pl.LightningModule):
         progress: Progress | None = None,
         text_places: Tensor | None = None,
     ) -> Tensor:
-        """One recording of any length, from `acoustic` (T, D_a), `text` (L, D_t) and `reference` (H, W): (T, H, W).
-
-        `text_places` (L,) says where in the recording each token stands, 0 to 1; None spreads them evenly.
-        """
+        """The same at once: (T, H, W)."""
+        return torch.cat(list(self.stream(acoustic, text, reference, seed, progress, text_places)))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the weights of a model that heard or read other embeddings, or drew other frames.

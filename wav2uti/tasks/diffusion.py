@@ -1,24 +1,25 @@
 """`DiffusionTask`: fusion, U-Net and EDM under Lightning. Glue only."""
 
 import hashlib
-from collections.abc import Callable
-from itertools import islice
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice, repeat
+from typing import Any, Literal, NamedTuple
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wav2uti.condition import reference as speaker_reference
-from wav2uti.condition.condition import Condition
+from wav2uti.condition.condition import Condition, concatenate
 from wav2uti.condition.fusion import Fusion, NullAcoustic
 from wav2uti.diffusion.denoiser import Denoiser
-from wav2uti.diffusion.guidance import guided
-from wav2uti.diffusion.loss import EDMLoss
+from wav2uti.diffusion.guidance import Guidance, guided
+from wav2uti.diffusion.loss import EDMLoss, LossBySigma
 from wav2uti.diffusion.sampler import Denoise, Sampler, StochasticHeun
 from wav2uti.diffusion.schedule import LogNormalSigma
 from wav2uti.diffusion.unet import UNet
-from wav2uti.diffusion.windows import split, windowed
+from wav2uti.diffusion.windows import Reel, Windows, split, stream
 from wav2uti.errors import InputError
 from wav2uti.tasks.base import Progress, Task, check_encoders, check_frames
 from wav2uti.tasks.batch import Batch
@@ -30,10 +31,18 @@ FRAMES_AT_ONCE = 128
 SIGMA_DATA_BATCHES = 16
 
 # What may be chosen anew each time a checkpoint is used.
-NOT_STORED = ["sampler", "guidance", "text_guidance", "overlap", "draft_from", "draw_seed", "start_from"]
+NOT_STORED = ["sampler", "guidance", "overlap", "draft_from", "draw_seed", "start_from", "compile"]
 
 FusionFactory = Callable[[int, int | None, int], Fusion]
 NetFactory = Callable[[int, bool, bool], nn.Module]
+
+
+class Told(NamedTuple):
+    """What the estimates that guidance combines are told of the same clips; see `guidance.guided`."""
+
+    whole: Condition
+    audio: Condition | None = None
+    weak: Condition | None = None
 
 
 class DiffusionTask(Task):
@@ -53,9 +62,7 @@ class DiffusionTask(Task):
         drop_audio: share of the training clips whose sound alone is dropped: a learnt vector stands for it.
         drop_reference: share of the training clips without their reference frame.
         sampler: how clips are drawn; not stored in the checkpoint.
-        guidance: scale of classifier-free guidance in drawing; 1 is none; not stored in the checkpoint.
-        text_guidance: a scale of its own for the text, `guidance` being then that of the sound, for a model trained
-            with `drop_text`; null has one scale for both; not stored in the checkpoint.
+        guidance: how drawing is guided; not stored in the checkpoint.
         overlap: frames that neighbouring windows share where a recording is longer than a training clip; at most
             half a clip.
         draft_from: checkpoint of the `RegressionTask` whose weights the draft has; not stored in the checkpoint.
@@ -63,6 +70,7 @@ class DiffusionTask(Task):
             in the checkpoint.
         start_from: checkpoint of the same network whose weights training begins with, such as one trained on single
             frames or on another corpus; not stored in the checkpoint.
+        compile: let `torch.compile` make the network faster, for a minute of compilation; not stored in the checkpoint.
         optimizer: called with the parameters.
         lr_scheduler: called with the optimizer; stepped after every batch.
     """
@@ -79,13 +87,13 @@ class DiffusionTask(Task):
         drop_audio: float = 0.0,
         drop_reference: float = 0.1,
         sampler: Sampler | None = None,
-        guidance: float = 3.0,
-        text_guidance: float | None = None,
+        guidance: Guidance = Guidance(),  # noqa: B008 (it is frozen)
         overlap: int = 8,
         draft: Callable[[dict[str, Any]], Regression] | None = None,
         draft_from: str | None = None,
         draw_seed: int = 0,
         start_from: str | None = None,
+        compile: bool = False,
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
@@ -118,9 +126,12 @@ class DiffusionTask(Task):
         self.drop_reference = drop_reference
         self.sampler = sampler or StochasticHeun()
         self.guidance = guidance
-        self.text_guidance = text_guidance
+        self.weak_models: dict[str, DiffusionTask] = {}  # in a dict: no part of this module or its checkpoints
         self.overlap = overlap
         self.draw_seed = draw_seed
+        self.val_loss_by_sigma = LossBySigma()
+        if compile:
+            self.denoiser.net.compile()
         if start_from is not None:
             self.copy_weights(start_from)
         if draft_from is not None:
@@ -164,8 +175,12 @@ class DiffusionTask(Task):
             "task": type(self).__name__,
             "sampler": type(self.sampler).__name__,
             "steps": self.sampler.steps,
-            "guidance": self.guidance,
-            "text_guidance": self.text_guidance,
+            "calls": self.sampler.calls,
+            "guidance": self.guidance.scale,
+            "text_guidance": self.guidance.text_scale,
+            "guidance_interval": self.guidance.interval,
+            "autoguidance": self.guidance.weak,
+            "threshold": self.guidance.threshold,
             "seed": self.draw_seed,
             "text": self.facts["text"] is not None,
             "reference": self.facts["reference"],
@@ -203,14 +218,44 @@ class DiffusionTask(Task):
             draft=None if cond.draft is None else torch.full_like(cond.draft, speaker_reference.ABSENT),
         )
 
-    def guide(self, cond: Condition, audio: Condition | None) -> Denoise:
-        """The denoiser of a condition, guided; `audio` is from the sound alone, where the text has its own scale."""
-        return guided(self.denoiser, cond, self.null(cond), self.guidance, audio, self.text_guidance)
+    def guide(self, told: Told) -> Denoise:
+        """The denoiser of the conditions that its guidance needs."""
+        weak = self.weak
+        bound = None if weak is None or told.weak is None else partial(weak.denoiser, cond=told.weak)
+        return guided(self.denoiser, told.whole, self.null(told.whole), self.guidance, told.audio, bound)
 
     @property
     def guides_text(self) -> bool:
         """Whether drawing needs the condition of the sound alone beside the whole one."""
-        return self.facts["text"] is not None and self.text_guidance not in (None, self.guidance)
+        return self.facts["text"] is not None and self.guidance.text_scale not in (None, self.guidance.scale)
+
+    @property
+    def weak(self) -> "DiffusionTask | None":
+        """The weaker model of autoguidance.
+
+        Raises:
+            InputError: where its checkpoint cannot be read, or is of other encoders or frames.
+        """
+        path = self.guidance.weak
+        if path is None:
+            return None
+        if path not in self.weak_models:
+            weak = Task.from_checkpoint(path)
+            if not isinstance(weak, DiffusionTask):
+                raise InputError(f"{path} holds a {type(weak).__name__}; autoguidance needs a DiffusionTask.")
+            check_encoders(path, weak.facts, self.facts)
+            check_frames(weak.facts, self.facts)
+            self.weak_models[path] = weak.to(self.device)
+        return self.weak_models[path]
+
+    def tell(self, batch: Batch) -> Told:
+        """All conditions of a batch that drawing it needs."""
+        weak = self.weak
+        return Told(
+            self.condition(batch),
+            self.condition(without_text(batch)) if self.guides_text else None,
+            None if weak is None else weak.condition(batch),
+        )
 
     def drop_one(self, batch: Batch) -> Batch:
         """The batch with the text alone or the sound alone taken away in some clips, at random."""
@@ -239,21 +284,27 @@ class DiffusionTask(Task):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """EDM loss with the same noise levels and noise at every validation."""
+        """EDM loss with the same noise levels and noise at every validation, in all and by noise level."""
         generator = torch.Generator().manual_seed(batch_idx)
-        loss = self.loss(self.denoiser, batch["frames"], self.condition(batch), generator).loss.mean()
-        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["ids"]), sync_dist=True)
+        loss, sigma = self.loss(self.denoiser, batch["frames"], self.condition(batch), generator)
+        self.log("val/loss", loss.mean(), prog_bar=True, batch_size=len(batch["ids"]), sync_dist=True)
+        self.val_loss_by_sigma.update(loss, sigma)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean loss of each decade of sigma that was drawn, as `val/loss_sigma_0.1_1`."""
+        self.log_dict({f"val/loss_{name}": loss for name, loss in self.val_loss_by_sigma.compute().items()})
+        self.val_loss_by_sigma.reset()
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Draw the clips of a batch; the scoring callback compares them with the real ones."""
-        denoise = self.guide(self.condition(batch), self.condition(without_text(batch)) if self.guides_text else None)
+        denoise = self.guide(self.tell(batch))
         # Of the clip itself: its picture depends neither on its batch nor on the number of processes.
         places = batch["progress"][:, 0].tolist()
         generator = [clip_generator(self.draw_seed, *clip) for clip in zip(batch["ids"], places, strict=True)]
         return {"generated": self.sampler.draw(denoise, batch["frames"].shape, generator, self.device)}
 
     @torch.no_grad()
-    def generate(
+    def stream(
         self,
         acoustic: Tensor,
         text: Tensor | None,
@@ -261,34 +312,39 @@ class DiffusionTask(Task):
         seed: int = 0,
         progress: Progress | None = None,
         text_places: Tensor | None = None,
-    ) -> Tensor:
-        """See `Task.generate`. Longer recordings are denoised in overlapping windows, blended at every step."""
-        size, clip, context = self.facts["size"], self.facts["clip_frames"], self.facts["acoustic_context"]
-        frames = len(acoustic)
-        windows = split(frames, clip, min(self.overlap, clip // 2))
+    ) -> Iterator[Tensor]:
+        """See `Task.stream`. Longer recordings are denoised in overlapping windows, blended at every step."""
+        size, clip = self.facts["size"], self.facts["clip_frames"]
+        windows = split(len(acoustic), clip, min(self.overlap, clip // 2))
         batch = whole_recording(self.facts, acoustic, text, reference, text_places, self.device)
-        sound, places = batch["acoustic"], batch["progress"]
-        # The whole recording is fused at once, so that no window lacks its neighbours' sound.
-        fused = [self.fusion(sound, batch.get("text"), batch.get("text_mask"), places, batch.get("text_places"))]
-        if self.guides_text:
-            fused.append(self.fusion(sound, None, None, places))
-        # Both side by side in the channels: a window then cuts the same frames out of both.
-        cond = Condition(torch.cat(fused, dim=-1)[:, context : context + frames], batch.get("reference"))
+        told = zip_told(self, batch, windows)
+
+        def bind(several: list[Told]) -> Denoise:
+            whole, audio, weak = zip(*several, strict=True)
+            return self.guide(Told(concatenate(*whole), join(audio), join(weak)))
+
+        at_once = max(1, FRAMES_AT_ONCE // windows.length)
+        parts = stream(self.sampler, bind, told, windows, (size, size), seed, at_once, self.device, progress)
+        for part in parts:
+            yield part.clamp(-1, 1)
+
+    def window_conditions(self, batch: Batch, windows: Windows, text: bool = True) -> Iterator[Condition]:
+        """The condition of each window of a whole recording, in order.
+
+        The recording is fused at once, so that no window lacks its neighbours' sound.
+        """
+        context = self.facts["acoustic_context"]
+        read = batch if text else without_text(batch)
+        fused = self.fusion(
+            read["acoustic"], read.get("text"), read.get("text_mask"), read["progress"], read.get("text_places")
+        )[:, context : context + windows.frames]
+        drafts = None
         if self.draft is not None:
-            drawn = self.draft.eval().draw_long(batch, context, clip, self.overlap)
-            cond = cond._replace(draft=drawn.float().clamp(-1, 1))
-
-        def bind(part: Condition) -> Denoise:
-            whole, *alone = (part._replace(frames=f) for f in part.frames.split(self.fusion.width, dim=-1))
-            return self.guide(whole, alone[0] if alone else None)
-
-        denoise = windowed(bind, cond, windows, at_once=max(1, FRAMES_AT_ONCE // clip))
-        generator = torch.Generator().manual_seed(seed)
-        steps = self.sampler.sample(denoise, (1, 1, frames, size, size), generator, self.device)
-        for step in steps:
-            if progress is not None:
-                progress(step.done, step.steps)
-        return step.x[0, 0].clamp(-1, 1)
+            drafts = Reel(self.draft.eval().draw_long(read, context, windows))
+        for window in range(windows.count):
+            places = windows.places(window)
+            draft = None if drafts is None else drafts.frames(places)[None, None].float().clamp(-1, 1)
+            yield Condition(fused[:, places], batch.get("reference"), draft)
 
 
 def drafted_clip(cond: Condition) -> Tensor | None:
@@ -296,9 +352,23 @@ def drafted_clip(cond: Condition) -> Tensor | None:
     return cond.draft
 
 
+def zip_told(task: DiffusionTask, batch: Batch, windows: Windows) -> Iterator[Told]:
+    """The conditions of each window of a whole recording that drawing it needs, in order."""
+    nothing: Iterator[None] = repeat(None)
+    audio = task.window_conditions(batch, windows, text=False) if task.guides_text else nothing
+    weak = nothing if task.weak is None else task.weak.window_conditions(batch, windows)
+    return map(Told, task.window_conditions(batch, windows), audio, weak)
+
+
+def join(conditions: Sequence[Condition | None]) -> Condition | None:
+    """Conditions of several clips as those of one batch; None where there are none."""
+    given = [condition for condition in conditions if condition is not None]
+    return concatenate(*given) if given else None
+
+
 def without_text(batch: Batch) -> Batch:
     """The same clips with no token to attend to."""
-    return {**batch, "text_mask": torch.zeros_like(batch["text_mask"])}
+    return {**batch, "text_mask": torch.zeros_like(batch["text_mask"])} if "text_mask" in batch else batch
 
 
 def clip_generator(seed: int, recording: str, progress: float) -> torch.Generator:

@@ -1,6 +1,6 @@
 """`RegressionTask`: pictures in one call, trained on the squared error: the DNN baseline and the diffusion's draft."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from wav2uti.baseline.regressor import Regressor
 from wav2uti.condition import reference as speaker_reference
 from wav2uti.condition.condition import Condition
 from wav2uti.condition.fusion import Fusion
-from wav2uti.diffusion.windows import blend_weights, split
+from wav2uti.diffusion.windows import Windows, ramp, split
 from wav2uti.errors import InputError
 from wav2uti.tasks.base import Progress, Task
 from wav2uti.tasks.batch import Batch
@@ -59,23 +59,21 @@ class Regression(nn.Module):
             )
         return self.net(Condition(heard, batch.get("reference") if self.reference else None), context)
 
-    def draw_long(self, batch: Batch, context: int, clip: int, overlap: int) -> Tensor:
-        """One recording of any length, (1, 1, T, H, W): in windows of `clip` frames as in training, blended."""
-        frames = batch["acoustic"].shape[1] - 2 * context
-        windows = split(frames, clip, min(overlap, clip // 2))
-        weights = blend_weights(windows.length).to(batch["acoustic"].device)[:, None, None]
-        total: Tensor | None = None
-        for start in windows.starts:
-            heard = slice(start, start + windows.length + 2 * context)
+    def draw_long(self, batch: Batch, context: int, windows: Windows) -> Iterator[Tensor]:
+        """One recording of any length, in parts (n, H, W): in windows as long as training clips, blended."""
+        weights = ramp(windows.overlap)[:, None, None].to(batch["acoustic"].device)
+        around = torch.arange(windows.length + 2 * context)
+        tail: Tensor | None = None
+        for window in range(windows.count):
+            begun = window * windows.hop
+            heard = (begun + around).clamp(max=batch["acoustic"].shape[1] - 1)
             part: Batch = {**batch, "acoustic": batch["acoustic"][:, heard], "progress": batch["progress"][:, heard]}
-            drawn = self.draw(part, context)
-            if total is None:
-                total = drawn.new_zeros(1, 1, frames, *drawn.shape[-2:])
-                shares = drawn.new_zeros(frames, 1, 1)
-            total[:, :, start : start + windows.length] += drawn * weights
-            shares[start : start + windows.length] += weights
-        assert total is not None, "a recording has at least one frame"
-        return total / shares
+            drawn = self.draw(part, context)[0, 0]
+            if tail is not None:
+                drawn[: windows.overlap] = weights * drawn[: windows.overlap] + tail
+            last = window == windows.count - 1
+            yield drawn[: windows.frames - begun] if last else drawn[: windows.hop]
+            tail = (1 - weights) * drawn[windows.hop :]
 
 
 class RegressionTask(Task):
@@ -162,7 +160,7 @@ class RegressionTask(Task):
         return {"generated": self.regression(batch).float().clamp(-1, 1)}
 
     @torch.no_grad()
-    def generate(
+    def stream(
         self,
         acoustic: Tensor,
         text: Tensor | None,
@@ -170,14 +168,16 @@ class RegressionTask(Task):
         seed: int = 0,
         progress: Progress | None = None,
         text_places: Tensor | None = None,
-    ) -> Tensor:
-        """See `Task.generate`; there is nothing random in it, and `seed` has no effect."""
-        context = self.facts["acoustic_context"]
+    ) -> Iterator[Tensor]:
+        """See `Task.stream`; there is nothing random in it, and `seed` has no effect."""
+        clip = self.facts["clip_frames"]
         batch = whole_recording(self.facts, acoustic, text, reference, text_places, self.device)
-        video = self.regression.draw_long(batch, context, self.facts["clip_frames"], self.overlap)
-        if progress is not None:
-            progress(1, 1)
-        return video[0, 0].clamp(-1, 1)
+        windows = split(len(acoustic), clip, min(self.overlap, clip // 2))
+        parts = self.regression.draw_long(batch, self.facts["acoustic_context"], windows)
+        for done, part in enumerate(parts, start=1):
+            if progress is not None:
+                progress(done, windows.count)
+            yield part.clamp(-1, 1)
 
 
 def whole_recording(

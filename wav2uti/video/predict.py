@@ -14,6 +14,7 @@ from rich.progress import Progress as ProgressBar
 from wav2uti.clock import FPS, frames_in, samples_at
 from wav2uti.corpus.recording import Interval
 from wav2uti.corpus.shards import Shard, find_shards
+from wav2uti.diffusion.guidance import Guidance
 from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
 from wav2uti.files import replaced
@@ -57,11 +58,10 @@ class Predictor:
         reference: NDArray[np.uint8] | None = None,
         sampler: Sampler | None = None,
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: Guidance | None = None,
         seed: int = 0,
         progress: Progress | None = None,
         words: Sequence[Interval] = (),
-        text_guidance: float | None = None,
     ) -> NDArray[np.uint8]:
         """The tongue for one recording of speech.
 
@@ -72,11 +72,10 @@ class Predictor:
             reference: uint8 (H, W), a frame of the speaker, for a model trained with one.
             sampler: how to draw; None for the task's own.
             steps: steps of the sampler; None for its own.
-            guidance: scale of classifier-free guidance; None for the task's own.
+            guidance: how to guide; None for the task's own.
             seed: the same seed gives the same frames on the same machine.
             progress: called with (done, total) after each step.
             words: words of the text with their times, for a model trained with them.
-            text_guidance: scale of guidance by the text alone; None for the task's own.
 
         Returns:
             uint8 (T, H, W) at 60 frames a second.
@@ -91,8 +90,6 @@ class Predictor:
                 self.task.sampler = self.task.sampler.with_steps(steps)
             if guidance is not None:
                 self.task.guidance = guidance
-            if text_guidance is not None:
-                self.task.text_guidance = text_guidance
         embedding = torch.from_numpy(self.acoustic.encode(audio, frames))
         tokens = places = None
         if self.textual is not None and text is None and self.transcriber is not None:
@@ -155,8 +152,7 @@ def predict(
     output: Path = Path("predictions"),
     sampler: Sampler | None = None,
     steps: int | None = None,
-    guidance: float | None = None,
-    text_guidance: float | None = None,
+    guidance: Guidance = Guidance(),  # noqa: B008 (it is frozen)
     transcriber: Transcriber | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -178,8 +174,7 @@ def predict(
         output: folder for the results.
         sampler: how to draw, such as `--sampler StochasticHeun --sampler.s_churn 0`; by default the paper's sampler.
         steps: steps of the sampler; 32 by default.
-        guidance: scale of classifier-free guidance; 3 by default, 1 is none and halves the time.
-        text_guidance: a scale of its own for what the text adds to the sound.
+        guidance: how to guide, such as `--guidance.scale 1` for not at all, which halves the time.
         transcriber: writes down what is said where no text is given, such as `--transcriber Transcriber
             --transcriber.model openai/whisper-tiny`; by default the one that wrote the texts of the model's corpus.
         seed: the same seed gives the same frames.
@@ -217,7 +212,6 @@ def predict(
             seed,
             progress=lambda done, total: bar.update(line, completed=done, total=total),
             words=speech.words,
-            text_guidance=text_guidance,
         )
     note = "made by a model trained on SIMULATED data" if model.facts["simulated"] else "generated"
     for kind, written in write_results(output, speech, frames, note).items():
