@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from wav2uti.condition.condition import Condition
-from wav2uti.diffusion.guidance import Guidance, guided, thresholded
+from wav2uti.diffusion.guidance import Guidance, guided
 from wav2uti.diffusion.sampler import StochasticHeun
+from wav2uti.errors import InputError
 
 B, T, W, H = 3, 4, 5, 6
 
@@ -76,6 +77,72 @@ def test_no_condition_without_weight_is_evaluated(scale, text_scale, evaluations
     cond, null, audio = three_conditions(True)
     guided(denoiser, cond, null, Guidance(scale, text_scale), audio)(torch.randn(B, 1, T, H, H), torch.ones(B))
     assert denoiser.batches == [evaluations * B]
+
+
+def dependent(x, sigma, cond):
+    """A denoiser that depends on its noisy clip, its level and its condition."""
+    return 0.3 * x + cond.frames.mean((1, 2)).view(-1, 1, 1, 1, 1) / (1 + sigma.view(-1, 1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("weak", [False, True])
+def test_an_interval_guides_only_the_clips_inside_it(weak):
+    """Also where one batch holds clips inside and outside, as a wave of windows does."""
+    cond, null = conditions()
+    bound = (lambda x, sigma: dependent(x, sigma, null)) if weak else None
+    x, sigma = torch.randn(B, 1, T, H, H), torch.tensor([0.1, 1.0, 10.0])
+    everywhere = guided(dependent, cond, null, Guidance(3.0), weak=bound)
+    within = guided(dependent, cond, null, Guidance(3.0, interval=(0.5, 5.0)), weak=bound)
+    drawn = within(x, sigma)
+    torch.testing.assert_close(drawn[1], everywhere(x, sigma)[1])
+    torch.testing.assert_close(drawn[[0, 2]], dependent(x, sigma, cond)[[0, 2]])
+    for level, expected in ((1.0, everywhere), (10.0, lambda x, s: dependent(x, s, cond))):
+        torch.testing.assert_close(within(x, torch.full((B,), level)), expected(x, torch.full((B,), level)))
+
+
+def test_outside_of_the_interval_nothing_is_evaluated_twice():
+    denoiser = Recorder()
+    guided(denoiser, *conditions(), Guidance(3.0, interval=(0.5, 5.0)))(
+        torch.randn(B, 1, T, H, H), torch.tensor([0.1, 1.0, 10.0])
+    )
+    assert sorted(denoiser.batches) == [2, 2]
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 2.5])
+def test_autoguidance_is_the_formula(scale):
+    cond, null = conditions()
+    x, sigma = torch.randn(B, 1, T, H, H), torch.tensor([0.1, 1.0, 10.0])
+    asked = []
+
+    def weak(x, sigma):
+        asked.append(len(x))
+        return x.square()
+
+    drawn = guided(dependent, cond, null, Guidance(scale), weak=weak)(x, sigma)
+    torch.testing.assert_close(drawn, x.square() + scale * (dependent(x, sigma, cond) - x.square()))
+    assert asked == ([] if scale == 1 else [B])
+
+
+def test_thresholding_draws_only_large_estimates_back():
+    cond, null = conditions()
+    clips = torch.stack(
+        [torch.linspace(-0.9, 0.9, T * H * H), torch.linspace(-3, 3, T * H * H), torch.zeros(T * H * H)]
+    )
+    clips = clips.view(B, 1, T, H, H)
+    drawn = guided(lambda x, sigma, c: clips, cond, null, Guidance(1.0, threshold=0.9))(clips, torch.ones(B))
+    torch.testing.assert_close(drawn[[0, 2]], clips[[0, 2]])
+    largest = torch.quantile(clips[1].abs(), 0.9)
+    torch.testing.assert_close(drawn[1], clips[1].clamp(-largest, largest) / largest)
+    assert drawn.abs().max() <= 1
+
+
+def test_impossible_guidance_is_refused():
+    for options, said in (
+        ({"interval": (5.0, 1.0)}, "smaller first"),
+        ({"threshold": 1.5}, "share"),
+        ({"weak": "a.ckpt", "text_scale": 2.0}, "no meaning"),
+    ):
+        with pytest.raises(InputError, match=said):
+            Guidance(**options)
 
 
 def test_samplers_take_it():

@@ -5,9 +5,9 @@ import torch
 from diffusers import EDMEulerScheduler
 from diffusers.schedulers.deprecated import KarrasVeScheduler
 
-from wav2uti.diffusion.sampler import Consistency, DPMSolver, Euler, StochasticHeun, run
+from wav2uti.diffusion.sampler import StochasticHeun, run
 from wav2uti.diffusion.schedule import karras_sigmas
-from wav2uti.diffusion.solvers import churn, dpm_solver
+from wav2uti.diffusion.solvers import churn
 from wav2uti.diffusion.solvers import heun as heun_plan
 from wav2uti.errors import InputError
 

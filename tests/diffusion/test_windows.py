@@ -98,28 +98,29 @@ def test_the_wave_gives_what_the_whole_recording_at_once_gives(
 
 def test_calls_are_full_and_memory_does_not_grow_with_the_recording() -> None:
     """Of a long recording few segments are open at a time, and nearly every call has as many windows as it may."""
-    opened = {}
-    for frames in (400, 1600):
+
+    def most_open(frames: int) -> int:
         windows = split(frames, 8, 4)
-        finished, largest, batches = 0, 0, []
-        asked = 0
+        batches: list[int] = []
+        asked = finished = most = 0
 
         def conditions():  # type: ignore[no-untyped-def]
-            nonlocal asked, largest
-            for i in range(windows.count):  # noqa: B023
+            nonlocal asked, most
+            for i in range(windows.count):
                 asked += 1
-                largest = max(largest, asked - finished)
+                most = max(most, asked - finished)
                 yield torch.tensor(float(i))
 
         def bind(given: list[torch.Tensor]):  # type: ignore[no-untyped-def]
-            batches.append(len(given))  # noqa: B023
+            batches.append(len(given))
             return lambda x, sigma: neighbours(x, sigma, torch.stack(given))
 
         for _ in stream(StochasticHeun(steps=10), bind, conditions(), windows, SIZE, at_once=4):
             finished += 1
-        opened[frames] = largest
         assert sum(batches) / len(batches) > 0.9 * 4
-    assert opened[1600] == opened[400] <= 2 * 19
+        return most
+
+    assert most_open(1600) == most_open(400) <= 2 * 19
 
 
 def test_the_first_frames_do_not_depend_on_how_long_the_recording_is() -> None:
