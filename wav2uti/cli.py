@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, get_args, get_origin, get_type_hints
 
 from wav2uti import __version__
-from wav2uti.errors import InputError
+from wav2uti.errors import InputError, unwrapped
 
 
 class Command(NamedTuple):
@@ -104,7 +104,9 @@ def _call(function: Callable[..., None], name: str, arguments: list[str], option
         is_switch = types.get(argument[2:]) is bool and argument.startswith("--")
         if is_switch and given[place + 1 : place + 2] not in (["true"], ["false"]):
             given[place] += "=true"
-    function(**parser.instantiate_classes(parser.parse_args(given)).as_dict())
+    with unwrapped():
+        options = parser.instantiate_classes(parser.parse_args(given)).as_dict()
+    function(**options)
 
 
 def _help(function: Callable[..., None], parameter: str) -> str:

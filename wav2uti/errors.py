@@ -1,5 +1,8 @@
 """The exceptions that a user's own mistake raises; the command line prints their sentence and no traceback."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """Something given from outside is wrong.
@@ -10,3 +13,15 @@ class InputError(ValueError):
 
 class OutOfSpace(InputError):
     """The disk refuses what has to be written: no fault of a recording, so that going on makes no sense."""
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Let a mistake that a class finds in its options be told as it tells it: jsonargparse wraps it in a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__ or cause.__context__
+        raise (cause or error) from error

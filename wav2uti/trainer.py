@@ -11,10 +11,11 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 # Imported for their short names in YAML: jsonargparse knows the subclasses of what has been imported.
 import wav2uti.checkpointing
 import wav2uti.metrics.scoring
+import wav2uti.tasks.consistency
 import wav2uti.tasks.diffusion
 import wav2uti.tasks.regression  # noqa: F401
 from wav2uti.data.module import ClipData
-from wav2uti.errors import InputError
+from wav2uti.errors import InputError, unwrapped
 from wav2uti.tasks.base import Task, check_checkpoint
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
@@ -91,14 +92,9 @@ class CLI(LightningCLI):
         parser.link_arguments("data.facts", "model.init_args.facts", apply_on="instantiate")
 
     def instantiate_classes(self) -> None:
-        """A mistake that a class finds in its options is told as it tells it; jsonargparse would wrap it."""
-        try:
+        """See `errors.unwrapped`."""
+        with unwrapped():
             super().instantiate_classes()
-        except ValueError as error:
-            cause: BaseException | None = error
-            while cause is not None and not isinstance(cause, InputError):
-                cause = cause.__cause__ or cause.__context__
-            raise (cause or error) from error
 
     def before_instantiate_classes(self) -> None:
         """A missing model or checkpoint is the user's mistake; Lightning would show a traceback."""

@@ -1,5 +1,6 @@
 """Clips: what a place in a recording gives, how clips are batched, in which order they come."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tiny_corpus import make_recording, write_corpus
 from wav2uti.corpus.shards import RecordingInfo, Shard
 from wav2uti.data.batch import Clip, collate
 from wav2uti.data.clips import ClipDataset, ClipSampler, EveryClip, choose_references, long_enough
+from wav2uti.data.pictures import Pictures
 
 REFERENCE = np.full((12, 12), 255, dtype=np.uint8)
 
@@ -178,3 +180,51 @@ def test_every_clip_comes_once_without_overlap_in_a_fixed_order(infos: list[Reco
     assert clips != expected  # mixed: the first few are of all recordings
     assert clips == list(EveryClip(infos, 16))
     assert len(EveryClip(infos, 16)) == 7
+
+
+def test_clip_of_an_earlier_stage_is_smaller_and_slower(infos: list[RecordingInfo]) -> None:
+    clip = ClipDataset(infos, 4, "frame-counter", context=2, pictures=Pictures(6, 3))[0, 5]
+    frames = make_recording("a1").frames[[5, 8, 11, 14]].astype(np.float64)
+    blocks = frames.reshape(4, 6, 2, 6, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(clip.frames[0].numpy(), blocks / 127.5 - 1, atol=1e-6)
+    assert clip.acoustic[:, 0].tolist() == [0, 2, 5, 8, 11, 14, 17, 20]  # held before the first frame
+    np.testing.assert_allclose(clip.progress.numpy(), (np.arange(-1, 21, 3) + 1.5) / 40, rtol=1e-6)
+
+
+def test_references_are_in_the_size_of_the_stage(infos: list[RecordingInfo]) -> None:
+    references = choose_references(infos)
+    whole = ClipDataset(infos, 16, "frame-counter", references=references)
+    small = ClipDataset(infos, 8, "frame-counter", references=references, pictures=Pictures(4, 2))
+    for recording in range(4):  # another recording's frame, the rest of the own, a stored one
+        one, other = whole[recording, 0].reference, small[recording, 0].reference
+        assert one is not None
+        assert other is not None
+        blocks = one[0].unflatten(0, (4, 3)).unflatten(2, (4, 3)).mean(dim=(1, 3))
+        torch.testing.assert_close(other[0], blocks, atol=1e-6, rtol=0)
+
+
+def test_contour_and_scale_follow_the_size(tmp_path: Path) -> None:
+    # A bright pixel of the small frame is two by two stored ones: its middle lies between theirs.
+    frames = np.zeros((16, 12, 12), dtype=np.uint8)
+    frames[:, 4:6, 8:10] = 255
+    contour = np.full((16, 1, 2), (8.5, 4.5), dtype=np.float32)
+    recording = make_recording("a", frames=16)
+    given = {"frames": frames, "contour": contour, "mm_per_pixel": 0.5}
+    shard = Shard(write_corpus(tmp_path, [dataclasses.replace(recording, **given)])[0])  # type: ignore[arg-type]
+    clip = ClipDataset([shard.info("a")], 8, "frame-counter", known=True, pictures=Pictures(6, 2))[0, 0]
+    assert clip.known is not None
+    assert clip.known.mm_per_pixel == 1.0
+    assert clip.known.contour is not None
+    x, y = clip.known.contour[0, 0].tolist()
+    assert clip.known.contour.shape == (8, 1, 2)
+    assert (x, y) == (4, 2)
+    assert clip.frames[0, 0, int(y), int(x)] == 1
+    assert clip.frames[0, 0].sum() == 1 - 35
+
+
+def test_sizes_that_do_not_divide_are_antialiased(infos: list[RecordingInfo]) -> None:
+    small = ClipDataset(infos, 8, "frame-counter", pictures=Pictures(5))[0, 0].frames
+    assert small.shape == (1, 8, 5, 5)
+    whole = ClipDataset(infos, 8, "frame-counter")[0, 0].frames
+    assert abs(float(small.mean() - whole.mean())) < 0.02
+    assert small.std() < 0.6 * whole.std()  # of noise, most goes

@@ -41,6 +41,7 @@ def test_facts_are_json_and_agree_with_numpy(folder: str) -> None:
     assert facts.pop("frame_std") == pytest.approx(frames.std(), abs=1e-9)
     assert facts == {
         "size": 12,
+        "frame_step": 1,
         "acoustic": {"name": "frame-counter", "spec": FrameCounter().spec(), "width": 3, "layers": 1},
         "text": {"name": "letters", "spec": Letters().spec(), "width": 2},
         "text_times": False,
@@ -245,3 +246,31 @@ def test_text_of_some_shards_may_be_transcribed(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Shard, "encoders", property(encoders))
     facts = data([str(tmp_path / "given"), str(tmp_path / "heard")]).facts
     assert facts["text"]["transcriber"] == {"class": "Transcriber"}
+
+
+def test_a_stage_has_its_own_size_and_frame_rate(tmp_path: Path) -> None:
+    write_corpus(tmp_path, recordings(mm_per_pixel=0.5))
+    module = data(str(tmp_path), size=4, frame_step=3, clip_frames=8, reference="speaker", acoustic_context=2)
+    facts = module.facts
+    assert (facts["size"], facts["frame_step"], facts["mm_per_pixel"]) == (4, 3, 1.5)
+    stored = np.concatenate([r.frames for r in recordings() if r.speaker == "ann"]) / 127.5 - 1
+    blocks = stored.reshape(-1, 4, 3, 4, 3).mean(axis=(2, 4))
+    assert facts["frame_mean"] == pytest.approx(blocks.mean(), abs=1e-9)
+    assert facts["frame_std"] == pytest.approx(blocks.std(), abs=1e-9)
+    batches = list(module.test_dataloader())
+    assert sum(len(batch["ids"]) for batch in batches) == 6  # two clips of 24 recorded frames in 48
+    assert batches[0]["frames"].shape == (4, 1, 8, 4, 4)
+    assert batches[0]["acoustic"].shape == (4, 12, 3)
+    assert batches[0]["reference"].shape == (4, 1, 4, 4)
+    assert batches[0]["mm_per_pixel"].tolist() == [1.5] * 4
+    assert batches[0]["acoustic"][:, 2:, 0].diff(dim=1)[:, :7].eq(3).all()
+    assert next(iter(module.train_dataloader()))["frames"].shape == (4, 1, 8, 4, 4)
+
+
+def test_sizes_and_steps_that_cannot_be(folder: str) -> None:
+    with pytest.raises(InputError, match=r"data\.size is 13 and the frames of .* are 12x12: give a size up to 12"):
+        data(folder, size=13)
+    with pytest.raises(InputError, match=r"frame_step \(0\) and data\.size \(None\) must be 1 or more"):
+        data(folder, frame_step=0)
+    with pytest.raises(InputError, match=r"as long as a clip \(64 frames\)"):
+        data(folder, frame_step=4)

@@ -208,3 +208,15 @@ def test_with_steps_changes_only_the_steps() -> None:
     assert (sampler.steps, other.steps) == (8, 12)
     assert other.s_churn == 0
     assert other.sigmas[0] == sampler.sigmas[0] == 80
+
+
+def test_noise_around_the_mean_of_the_data_leaves_no_offset_at_any_level():
+    """Of Gaussian data x has the mean of the data at every level, as in training; begun around 0 it keeps an offset."""
+
+    def offset(center):
+        sampler = StochasticHeun(steps=8, sigma_max=3.0, s_churn=0.0)
+        steps = sampler.sample(gaussian, (4, 1, 4, 64, 64), torch.Generator().manual_seed(0), center=center)
+        return max(abs(step.x.mean().item() - MEAN) / math.hypot(step.sigma, STD) for step in steps)
+
+    assert offset(MEAN) < 0.02
+    assert offset(0.0) == pytest.approx(-MEAN / math.hypot(3.0, STD), rel=0.15)

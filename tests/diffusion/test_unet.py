@@ -1,10 +1,11 @@
-"""The U-Net: its shapes, its size, and that each of its inputs is used."""
+"""The U-Net: its shapes, its size, that each of its inputs is used, and what its attention sees."""
+
+from typing import Any
 
 import pytest
 import torch
 
 from wav2uti.condition.condition import Condition
-from wav2uti.diffusion.blocks import PLACE_CHANNELS, TemporalConv, fourier_features, place_features
 from wav2uti.diffusion.unet import UNet
 
 
@@ -41,10 +42,32 @@ def test_begins_as_zero() -> None:
     assert torch.equal(out, torch.zeros_like(out))
 
 
-def test_the_papers_size() -> None:
-    """About 68 M parameters, as the authors' scripts have."""
-    count = sum(p.numel() for p in UNet(256).parameters())
-    assert 64e6 < count < 72e6
+def parameters(**options: Any) -> int:
+    with torch.device("meta"):
+        return sum(p.numel() for p in UNet(256, **options).parameters())
+
+
+def test_presets_sizes() -> None:
+    """The paper's has about 68 M parameters, as the authors' scripts have."""
+    assert 64e6 < parameters() < 72e6
+    assert parameters(preset="paper") == parameters()
+    assert 8e6 < parameters(preset="small") < 12e6
+    assert 0.4e6 < parameters(preset="tiny") < 1.6e6
+
+
+def test_an_option_overrides_its_preset() -> None:
+    shape = {"channels": 32, "multipliers": (1, 2), "blocks": 1}
+    assert parameters(preset="paper", **shape) == parameters(preset="tiny")
+    assert parameters(preset="tiny") < parameters(preset="tiny", channels=48) < parameters(preset="small")
+
+
+@pytest.mark.parametrize("size", [64, 96, 112])
+@pytest.mark.parametrize("preset", ["paper", "small", "tiny"])
+def test_presets_take_the_usual_sizes(preset: Any, size: int) -> None:
+    with torch.device("meta"):
+        net = UNet(8, preset=preset)
+        x = torch.empty(1, 1, 2, size, size)
+        assert net(x, torch.empty(1), Condition(torch.empty(1, 2, 8))).shape == x.shape
 
 
 def test_every_input_matters() -> None:
@@ -81,32 +104,83 @@ def test_clips_of_a_batch_do_not_mix() -> None:
     assert not torch.allclose(before[1], after[1], atol=1e-3)
 
 
-def test_temporal_convolution_is_conv3d() -> None:
-    torch.manual_seed(0)
-    layer = TemporalConv(8)
-    torch.nn.init.normal_(layer.weight)
-    x = torch.randn(2 * 6, 8, 3, 3)
-    hidden = torch.nn.functional.silu(layer.norm(x)).unflatten(0, (2, 6)).transpose(1, 2)
-    kernel = layer.weight.permute(2, 1, 0)[..., None, None]
-    expected = torch.nn.functional.conv3d(hidden, kernel, padding=(1, 0, 0)).transpose(1, 2).flatten(0, 1)
-    assert torch.allclose(layer(x, 6), x + expected, atol=1e-5)
-
-
-def test_noise_levels_are_told_apart_in_fp32() -> None:
-    with torch.autocast("cpu", torch.bfloat16):
-        features = fourier_features(torch.tensor([0.0, 0.01]), 32)
-    assert features.dtype == torch.float32
-    assert (features[0] - features[1]).norm() > 0.01
-
-
 def test_odd_sizes_are_refused_with_the_reason() -> None:
     with pytest.raises(ValueError, match="do not divide by 4"):
         call(tiny(patch=2), torch.randn(1, 1, 2, 18, 18))
 
 
-def test_every_pixel_has_its_own_place() -> None:
-    places = place_features(8, 12, torch.device("cpu"))
-    assert places.shape == (1, PLACE_CHANNELS, 8, 12)
-    rows = places[0].flatten(1).T
-    distances = torch.cdist(rows, rows) + 10 * torch.eye(len(rows))
-    assert distances.min() > 0.1
+def gradients(net: UNet, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    net.zero_grad()
+    out = call(net, x)
+    (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+    return out.detach(), {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
+
+
+def test_checkpointing_changes_nothing_but_memory() -> None:
+    x = torch.randn(2, 1, 3, 16, 16)
+    kept, again = tiny(reference=True), tiny(reference=True, checkpointing=True)
+    again.load_state_dict(kept.state_dict())
+    (out, grads), (out_again, grads_again) = gradients(kept, x), gradients(again, x)
+    assert torch.equal(out, out_again)
+    assert grads.keys() == grads_again.keys() == dict(kept.named_parameters()).keys()
+    for name, grad in grads.items():
+        assert torch.allclose(grad, grads_again[name], rtol=1e-4, atol=1e-5 * grad.abs().max().item()), name
+
+
+def test_scales_of_the_skips_learn() -> None:
+    net = tiny()
+    scales = gradients(net, torch.randn(1, 1, 3, 16, 16))[1]["skip_scales"]
+    assert scales.shape == (4,)  # the first convolution, one block a level, one step down
+    assert (scales != 0).all()
+
+
+def test_layout_of_a_clip_costs_no_copy_and_changes_nothing() -> None:
+    net = tiny(channels=16)
+    x = torch.randn(2, 1, 4, 16, 16)
+    seen = []
+    net.first.register_forward_hook(lambda _, inputs, out: seen.extend((inputs[0], out)))
+    plain = call(net, x)
+    assert torch.equal(plain, call(net, x.contiguous(memory_format=torch.channels_last_3d)))
+    for pictures in seen:
+        assert pictures.is_contiguous(memory_format=torch.channels_last)
+    assert plain.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_attention_is_fused_and_sees_one_frame_or_one_pixels_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 112x112 keys are those of a frame, of a pixel's history or of the condition, never all of the clip's."""
+    fused = torch.nn.functional.scaled_dot_product_attention
+    lengths = []
+
+    def spy(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        lengths.append((q.shape[-2], k.shape[-2]))
+        return fused(q, k, v)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
+    frames, pixels = 16, 28 * 28  # two halvings of 112
+    with torch.no_grad():
+        call(tiny(channels=8, multipliers=(1, 1, 1)), torch.randn(1, 1, frames, 112, 112))
+    assert lengths == [(pixels, pixels), (frames * pixels, frames), (frames, frames)]
+
+
+def test_autocast_stays_near_float32() -> None:
+    net = tiny(reference=True)
+    x = torch.randn(2, 1, 4, 16, 16)
+    with torch.no_grad():
+        exact = call(net, x)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = call(net, x)
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded.float() - exact).norm() < 0.05 * exact.norm()
+
+
+@pytest.mark.slow
+def test_compiles() -> None:
+    """`module.compile()`, in place: state and class stay what they are; the plain layers run inside."""
+    net = tiny(reference=True)
+    x = torch.randn(1, 1, 3, 16, 16)
+    out, grads = gradients(net, x)
+    net.compile()
+    compiled, compiled_grads = gradients(net, x)
+    assert torch.allclose(out, compiled, rtol=1e-3, atol=1e-4 * out.abs().max().item())
+    for name, grad in grads.items():
+        assert (grad - compiled_grads[name]).norm() < 1e-3 * grad.norm() + 1e-4, name

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from wav2uti.diffusion.sampler import Consistency, DPMSolver, Euler, Sampler, StochasticHeun
+from wav2uti.diffusion.seeds import derived_generator
 from wav2uti.diffusion.solvers import Plan
-from wav2uti.diffusion.windows import Windows, ramp, segment_generator, split, stream
+from wav2uti.diffusion.windows import Windows, ramp, split, stream
 
 SIZE = (3, 2)
 
@@ -44,7 +45,7 @@ def neighbours(x: torch.Tensor, sigma: torch.Tensor, offset: torch.Tensor) -> to
 
 def whole(sampler: Sampler, windows: Windows, offsets: torch.Tensor) -> torch.Tensor:
     """The plain way: one plan for the whole recording, all windows at every call."""
-    generators = [segment_generator(7, i) for i in range(windows.count)]
+    generators = [derived_generator(7, i) for i in range(windows.count)]
 
     def draw() -> torch.Tensor:
         lengths = [windows.hop] * (windows.count - 1) + [windows.length]
@@ -132,6 +133,24 @@ def test_the_first_frames_do_not_depend_on_how_long_the_recording_is() -> None:
         parts = stream(Euler(steps=2), lambda o: lambda x, s: neighbours(x, s, torch.stack(o)), offsets, windows, SIZE)
         drawn.append(torch.cat(list(parts)))
     assert torch.allclose(drawn[0][:60], drawn[1][:60], atol=1e-6)
+
+
+def test_noise_begins_around_the_center_of_each_window() -> None:
+    """A number, or a clip as long as the window, of which a segment takes its own frames."""
+    windows = split(61, 8, 4)
+    clip = torch.arange(80.0).view(1, 1, -1, 1, 1).expand(1, 1, -1, *SIZE)
+    conditions = [clip[:, :, windows.places(i)] for i in range(windows.count)]
+
+    def bind(given: list[torch.Tensor]):  # type: ignore[no-untyped-def]
+        return lambda x, sigma: x
+
+    noise = torch.cat(list(stream(Euler(steps=1), bind, conditions, windows, SIZE)))
+    moved = torch.cat(list(stream(Euler(steps=1), bind, conditions, windows, SIZE, center=lambda one: one)))
+    torch.testing.assert_close(moved - noise, clip[0, 0, :61].clamp(max=60), atol=1e-3, rtol=0)
+    number = torch.cat(
+        list(stream(Euler(steps=1), bind, conditions, windows, SIZE, center=lambda one: torch.tensor(-0.9)))
+    )
+    torch.testing.assert_close(number - noise, torch.full_like(noise, -0.9), atol=1e-3, rtol=0)
 
 
 def test_no_seam() -> None:

@@ -76,7 +76,7 @@ def test_text_left_out(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_other_size_and_no_reference(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     simulate(tmp_path / "shards", 3, 1, size=24, workers=1)
-    assert "draws frames of 16x16 and the shards hold 24x24" in fails(capsys, "test", run, tmp_path / "shards")
+    assert "draws frames of 16x16 and the data give 24x24" in fails(capsys, "test", run, tmp_path / "shards")
     said = fails(capsys, "test", run, run.corpus, "--data.reference=none")
     assert "set data.reference to speaker" in said
 

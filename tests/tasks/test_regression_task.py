@@ -11,9 +11,10 @@ from conftest import REPOSITORY, Run
 from wav2uti.baseline.dnn import Dnn
 from wav2uti.cli import main
 from wav2uti.data.module import ClipData
+from wav2uti.diffusion.seeds import derived_generator
 from wav2uti.errors import InputError
 from wav2uti.tasks.base import Task
-from wav2uti.tasks.diffusion import DiffusionTask, clip_generator
+from wav2uti.tasks.diffusion import DiffusionTask
 from wav2uti.tasks.regression import Regression, RegressionTask
 
 DRAFT = [
@@ -196,7 +197,7 @@ def test_a_draft_of_another_network_is_refused(draft: Path, dnn: Path, run: Run,
 
 def test_noise_of_a_clip_depends_on_the_clip_and_the_seed_only() -> None:
     def first(*place: object) -> float:
-        return float(torch.randn((), generator=clip_generator(*place)))  # type: ignore[arg-type]
+        return float(torch.randn((), generator=derived_generator(*place)))  # type: ignore[arg-type]
 
     assert first(0, "a", 0.25) == first(0, "a", 0.25)
     assert len({first(0, "a", 0.25), first(1, "a", 0.25), first(0, "b", 0.25), first(0, "a", 0.5)}) == 4

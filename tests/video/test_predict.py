@@ -1,6 +1,8 @@
 """`wav2uti predict` and `load(...).generate(...)`: what is written, and that it is in step with the sound."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -8,11 +10,13 @@ import pytest
 import soundfile
 from conftest import Run
 from PIL import Image
+from torch import Tensor
 
 from wav2uti.cli import main
 from wav2uti.clock import samples_at
 from wav2uti.diffusion.guidance import Guidance
 from wav2uti.errors import InputError
+from wav2uti.tasks.diffusion import DiffusionTask
 from wav2uti.video.predict import load, newest_checkpoint
 
 
@@ -92,8 +96,29 @@ def test_python_interface(run: Run) -> None:
     )
     assert frames.shape == (50, 16, 16)
     assert frames.dtype == np.uint8
+    parts = list(
+        model.stream(audio, text="ma1", reference=np.zeros((16, 16), np.uint8), steps=1, guidance=Guidance(1.0), seed=1)
+    )
+    assert len(parts) > 1
+    np.testing.assert_array_equal(np.concatenate(parts), frames)
+    with pytest.raises(InputError, match="less than a frame"):
+        model.stream(audio[:100])  # told at once, not when the first frame is asked for
     with pytest.raises(InputError, match="less than a frame"):
         model.generate(audio[:100])
+
+
+def test_an_interrupted_command_leaves_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audio = sine(tmp_path / "speech.wav", 0.5, 16000)
+    drawn = DiffusionTask.stream
+
+    def interrupted(*args: Any, **options: Any) -> Iterator[Tensor]:
+        yield next(drawn(*args, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DiffusionTask, "stream", interrupted)
+    out = tmp_path / "out"
+    assert main(["predict", f"--audio={audio}", f"--ckpt_path={run.checkpoint}", "--steps=1", f"--output={out}"]) == 130
+    assert not list(out.iterdir())
 
 
 def test_newest_checkpoint(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, Sampler
 from wav2uti.clock import FPS
 from wav2uti.corpus.shards import RecordingInfo, Shard
 from wav2uti.data.batch import Clip, Known
-from wav2uti.grey import to_unit
+from wav2uti.data.pictures import Pictures
 from wav2uti.speech.timing import token_places
 
 ClipIndex = tuple[int, int]  # which recording, and its first frame
@@ -31,6 +31,7 @@ class ClipDataset(Dataset[Clip]):
             are spread evenly over it.
         reference_frames: frames of the speaker's other recording whose mean is the reference.
         known: whether the clips also bring what scores ask: speaker, exact contour, scale.
+        pictures: size and frame rate of the frames. A clip begins at any stored frame.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ClipDataset(Dataset[Clip]):
         text_times: bool = False,
         reference_frames: int = 1,
         known: bool = False,
+        pictures: Pictures = Pictures(),  # noqa: B008 (it is frozen)
     ) -> None:
         self.recordings = list(recordings)
         self.clip_frames = clip_frames
@@ -54,34 +56,40 @@ class ClipDataset(Dataset[Clip]):
         self.text_times = text_times
         self.reference_frames = reference_frames
         self.known = known
+        self.pictures = pictures
         used = [*self.recordings, *(references or {}).values()]
         self._shards = {path: Shard(path) for path in {info.shard for info in used}}
 
     def __getitem__(self, index: ClipIndex) -> Clip:
         recording, start = index
         info = self.recordings[recording]
-        stop = start + self.clip_frames
+        step = self.pictures.step
+        stop = start + self.clip_frames * step
         shard = self._shards[info.shard]
-        heard = np.arange(start - self.context, stop + self.context)
+        heard = np.arange(start - self.context * step, stop + self.context * step, step)
         inside = heard.clip(0, info.frames - 1)  # beyond its ends a recording sounds as at its ends
         sound = shard.acoustic(info.id, self.acoustic, int(inside[0]), int(inside[-1]) + 1)
         tokens = None if self.text is None else torch.from_numpy(shard.text(info.id, self.text))
         return Clip(
             id=info.id,
-            frames=to_unit(shard.frames(info.id, start, stop))[None],
+            frames=self.pictures.resized(shard.frames(info.id, start, stop)[::step])[None],
             acoustic=torch.from_numpy(sound[inside - inside[0]]),
-            progress=(torch.from_numpy(heard) + 0.5).float() / info.frames,
+            # The middle of the time until the next frame.
+            progress=(torch.from_numpy(heard) + 0.5 * step).float() / info.frames,
             text=tokens,
             text_places=None if tokens is None else self._places(shard, info, len(tokens)),
             reference=None if self.references is None else self._reference(info, start, stop)[None],
             known=self._known(shard, info, start, stop) if self.known else None,
         )
 
-    @staticmethod
-    def _known(shard: Shard, info: RecordingInfo, start: int, stop: int) -> Known:
-        """What is known of a clip besides what a model is told."""
+    def _known(self, shard: Shard, info: RecordingInfo, start: int, stop: int) -> Known:
+        """What is known of a clip besides what a model is told, for the frames as they are drawn."""
+        stored = info.size[0]
         contour = shard.contour(info.id, start, stop)
-        return Known(info.speaker, None if contour is None else torch.from_numpy(contour), info.mm_per_pixel)
+        if contour is not None:
+            contour = self.pictures.points(contour[:: self.pictures.step], stored)
+        scale = self.pictures.mm_per_pixel(info.mm_per_pixel, stored)
+        return Known(info.speaker, None if contour is None else torch.from_numpy(contour), scale)
 
     def _places(self, shard: Shard, info: RecordingInfo, count: int) -> Tensor:
         """Where in the recording its tokens stand (count,): 0 to 1."""
@@ -98,13 +106,13 @@ class ClipDataset(Dataset[Clip]):
             # Evenly spread; of one frame this is the middle one.
             count = self.reference_frames
             chosen = [other.frames * (2 * k + 1) // (2 * count) for k in range(count)]
-            return torch.stack([to_unit(shard.frames(other.id, k, k + 1)[0]) for k in chosen]).mean(dim=0)
+            return torch.cat([self.pictures.resized(shard.frames(other.id, k, k + 1)) for k in chosen]).mean(dim=0)
         stored = shard.reference(info.id)
         if stored is not None:
-            return to_unit(stored)
+            return self.pictures.resized(stored[None])[0]
         frames = shard.frames(info.id)
         outside = np.concatenate([frames[:start], frames[stop:]])
-        return torch.from_numpy(outside.mean(axis=0, dtype=np.float32) / 127.5 - 1)
+        return self.pictures.shrunk(torch.from_numpy(outside.mean(axis=0, dtype=np.float32) / 127.5 - 1)[None])[0]
 
 
 def choose_references(infos: Sequence[RecordingInfo]) -> dict[str, RecordingInfo]:

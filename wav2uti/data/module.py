@@ -3,16 +3,14 @@
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Sampler
 
-from wav2uti.corpus.shards import CHUNK_FRAMES, RecordingInfo, Shard, find_shards
+from wav2uti.corpus.shards import RecordingInfo, Shard, find_shards
 from wav2uti.data.batch import collate
 from wav2uti.data.clips import (
     ClipDataset,
@@ -22,10 +20,9 @@ from wav2uti.data.clips import (
     choose_references,
     long_enough,
 )
+from wav2uti.data.pictures import Pictures, frame_statistics
 from wav2uti.data.splits import Split, split_as_given, split_by_speaker, split_by_utterance
 from wav2uti.errors import InputError
-
-STATISTICS_BLOCKS = 64  # blocks of 16 frames that mean and std of the frames are measured on
 
 
 class ClipData(pl.LightningDataModule):
@@ -36,7 +33,7 @@ class ClipData(pl.LightningDataModule):
 
     Args:
         shards: folder of shards, or shards, made with `wav2uti simulate` or `wav2uti prepare`.
-        clip_frames: frames in a clip, at 60 a second.
+        clip_frames: frames in a clip, at 60 a second, or at the frame rate that `frame_step` makes of it.
         batch_size: clips in a batch of each process.
         acoustic: acoustic encoder whose embeddings are used; `auto` is the only one in the shards.
         text: the same for text; `none` for a model of sound alone.
@@ -46,6 +43,9 @@ class ClipData(pl.LightningDataModule):
             else the middle frame of the speaker's next recording, else (a speaker's only recording) the mean of the
             frames outside the clip. `none` is the paper's setting.
         reference_frames: 1 takes the middle frame of that next recording, more the mean of so many evenly over it.
+        size: height and width of the frames for a stage of a cascade that draws smaller ones than the shards hold:
+            they are averaged down. null takes them as they are.
+        frame_step: takes every so many frames, for a stage of a cascade that draws fewer of them a second.
         acoustic_context: frames of sound before and after a clip that come with it.
         split: `speaker` tests on speakers that training has not seen (the paper's setting); `utterance` holds out a
             tenth of every speaker's recordings for validation and a tenth for the test; `corpus` is the split that
@@ -72,6 +72,8 @@ class ClipData(pl.LightningDataModule):
         seed: int = 0,
         text_times: bool = False,
         reference_frames: int = 1,
+        size: int | None = None,
+        frame_step: int = 1,
     ) -> None:
         super().__init__()
         if clip_frames < 1 or batch_size < 1 or acoustic_context < 0:
@@ -95,22 +97,25 @@ class ClipData(pl.LightningDataModule):
         self.seed = seed
         self.text_times = text_times
         self.reference_frames = reference_frames
+        self.pictures = Pictures(size, frame_step)
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What a model must know of its data, in plain JSON types; it goes into the model and its checkpoints.
 
-        Keys: size (pixels), acoustic (name, spec, width, layers), text (name, spec, width; None where none is used),
-        text_times (bool: tokens are placed by their times where these are known), reference (bool),
-        frame_mean and frame_std (of the training frames on [-1, 1], measured on at most 1024 of them),
-        simulated, mm_per_pixel (None where unknown or not one for all recordings), clip_frames,
+        Keys: size (pixels), frame_step (1 for 60 frames a second), acoustic (name, spec, width, layers),
+        text (name, spec, width; None where none is used), text_times (bool: tokens are placed by their times where
+        these are known), reference (bool), frame_mean and frame_std (of the training frames on [-1, 1], measured on at
+        most 1024 of them), simulated, mm_per_pixel (None where unknown or not one for all recordings), clip_frames,
         acoustic_context.
         """
         infos = self._infos
-        mean, std = _frame_statistics(self.split.train)
-        scales = {info.mm_per_pixel for info in infos}
+        stored = infos[0].size[0]
+        mean, std = frame_statistics(self.split.train, self.pictures)
+        scales = {self.pictures.mm_per_pixel(info.mm_per_pixel, stored) for info in infos}
         return {
-            "size": infos[0].size[0],
+            "size": self.pictures.size or stored,
+            "frame_step": self.pictures.step,
             "acoustic": {"layers": 1, **self._encoder("acoustic", self.acoustic)},
             "text": self._text,
             "text_times": self._timed,
@@ -133,36 +138,41 @@ class ClipData(pl.LightningDataModule):
         else:
             split = split_as_given(self._infos)
         references = self._references
-        kept = Split(*([i for i in part if long_enough(i, self.clip_frames, references)] for part in split))
+        kept = Split(*([i for i in part if long_enough(i, self.span, references)] for part in split))
         short = sum(map(len, split)) - sum(map(len, kept))
         if not kept.train:
             raise InputError(
-                f"No training recording in {self._where} is as long as a clip ({self.clip_frames} frames); "
+                f"No training recording in {self._where} is as long as a clip ({self.span} frames); "
                 "make clip_frames smaller."
             )
         if short:
-            rank_zero_warn(f"{short} recording(s) shorter than a clip of {self.clip_frames} frames are left out.")
+            rank_zero_warn(f"{short} recording(s) shorter than a clip of {self.span} frames are left out.")
         return kept
+
+    @property
+    def span(self) -> int:
+        """Recorded frames that a clip extends over."""
+        return self.clip_frames * self.pictures.step
 
     def setup(self, stage: str) -> None:
         """Read what the shards hold and split it, so that a mistake is told before a model is trained."""
         _ = self.facts, self.split
 
     def train_dataloader(self) -> DataLoader[Any]:
-        sampler = ClipSampler(self.split.train, self.clip_frames, self.seed)
+        sampler = ClipSampler(self.split.train, self.span, self.seed)
         processes = self.trainer.world_size if self.trainer is not None else 1
         # The last, smaller batch is dropped, except where it is the only one.
         return self._loader(self.split.train, sampler, drop_last=len(sampler) >= self.batch_size * processes)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         recordings = self.split.val
-        return self._loader(recordings, EveryClip(recordings, self.clip_frames)) if recordings else []
+        return self._loader(recordings, EveryClip(recordings, self.span)) if recordings else []
 
     def test_dataloader(self) -> DataLoader[Any]:
         recordings = self.split.test
         if not recordings:
             raise InputError(f"No recordings of {self._where} are held out for the test; set test_speakers.")
-        return self._loader(recordings, EveryClip(recordings, self.clip_frames), known=True)
+        return self._loader(recordings, EveryClip(recordings, self.span), known=True)
 
     def _loader(
         self,
@@ -184,6 +194,7 @@ class ClipData(pl.LightningDataModule):
                 self.text_times,
                 self.reference_frames,
                 known,
+                self.pictures,
             ),
             batch_size=self.batch_size,
             sampler=sampler,
@@ -219,6 +230,7 @@ class ClipData(pl.LightningDataModule):
             )
         if (size := next(iter(sizes))) != size[::-1]:
             raise InputError(f"The frames of {self._where} are {size}, not square; prepare them again.")
+        self.pictures.check(size[0], self._where)
         return list(infos.values())
 
     @cached_property
@@ -280,21 +292,3 @@ class ClipData(pl.LightningDataModule):
                     f"({json.dumps(first[wanted])} and {json.dumps(encoders[wanted])}); prepare them alike."
                 )
         return {"name": wanted, **first[wanted], **transcribers.get(wanted, {})}
-
-
-def _frame_statistics(recordings: Sequence[RecordingInfo]) -> tuple[float, float]:
-    """Mean and standard deviation of frames on [-1, 1], from blocks of 16 frames evenly over the recordings.
-
-    With no more blocks than STATISTICS_BLOCKS these are all the frames.
-    """
-    blocks = [(info, start) for info in recordings for start in range(0, info.frames, CHUNK_FRAMES)]
-    chosen = np.unique(np.linspace(0, len(blocks) - 1, min(len(blocks), STATISTICS_BLOCKS)).round().astype(int))
-    shards: dict[Path, Shard] = {info.shard: Shard(info.shard) for info in recordings}
-    counts = np.zeros(256, dtype=np.int64)
-    for k in chosen:
-        info, start = blocks[k]
-        frames = shards[info.shard].frames(info.id, start, start + CHUNK_FRAMES)
-        counts += np.bincount(frames.ravel(), minlength=256)
-    values = np.arange(256) / 127.5 - 1
-    mean = float(counts @ values / counts.sum())
-    return mean, float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))

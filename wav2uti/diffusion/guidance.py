@@ -16,9 +16,9 @@ and only where it helps, within an interval of sigma (Kynkaanniemi et al. 2024).
 as guiding the network's own output.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,6 +58,29 @@ class Guidance:
             raise InputError(f"guidance.threshold is a share of the pixels, above 0 and up to 1, not {self.threshold}.")
         if self.weak is not None and self.text_scale is not None:
             raise InputError("guidance.text_scale has no meaning beside guidance.weak: leave one of them out.")
+
+
+class Told(NamedTuple):
+    """What the estimates that guidance combines are told of the same clips; see `guided`."""
+
+    whole: Condition
+    audio: Condition | None = None
+    weak: Condition | None = None
+
+    def seeing(self, cond: Condition) -> "Told":
+        """All of them with the earlier stage's clip of one condition, the same to the last grain of its noise."""
+        return Told._make(c if c is None else c._replace(low=cond.low, low_log_snr=cond.low_log_snr) for c in self)
+
+
+def together(several: Sequence[Told]) -> Told:
+    """What is told of several clips as that of one batch."""
+
+    def join(conditions: Sequence[Condition | None]) -> Condition | None:
+        given = [condition for condition in conditions if condition is not None]
+        return concatenate(*given) if given else None
+
+    whole, audio, weak = zip(*several, strict=True)
+    return Told(concatenate(*whole), join(audio), join(weak))
 
 
 def guided(

@@ -14,8 +14,12 @@ from wav2uti.diffusion.blocks import (
     GroupNorm,
     SpaceTimeAttention,
     SpatialConv,
+    Upsample,
     fourier_features,
+    join,
     place_features,
+    to_clip,
+    to_pictures,
 )
 
 
@@ -43,6 +47,8 @@ class UNet(nn.Module):
         cond_width: width W of the fused condition.
         reference: whether the speaker's reference frame is given, as one more input channel.
         draft: whether a blurred clip to begin from is given, as one more input channel.
+        low: whether the clip of the cascade's earlier stage is given, as one more input channel, beside how much noise
+            is in it; the task says so where it is a later stage.
         preset: `paper`, `small` or `tiny`: the shape of the network, of which the next three may differ.
         channels: base width (128 in the paper's model).
         multipliers: width of each level over the base width.
@@ -59,6 +65,7 @@ class UNet(nn.Module):
         cond_width: int,
         reference: bool = False,
         draft: bool = False,
+        low: bool = False,
         preset: Literal["paper", "small", "tiny"] = "paper",
         channels: int | None = None,
         multipliers: tuple[int, ...] | None = None,
@@ -74,6 +81,7 @@ class UNet(nn.Module):
         blocks = blocks or shape.blocks
         self.reference = reference
         self.draft = draft
+        self.low = low
         self.patch = patch
         self.checkpointing = checkpointing
         self.channels = channels
@@ -81,10 +89,12 @@ class UNet(nn.Module):
         emb = 4 * channels
         self.noise = nn.Sequential(nn.Linear(channels, emb), nn.SiLU(), nn.Linear(emb, emb))
         self.cond = nn.Linear(cond_width, emb)
+        if low:
+            self.low_noise = nn.Sequential(nn.Linear(channels, emb), nn.SiLU(), nn.Linear(emb, emb))
         self.to_blocks = nn.SiLU()
 
         width = channels
-        self.first = SpatialConv((1 + reference + draft) * patch * patch + PLACE_CHANNELS, width)
+        self.first = SpatialConv((1 + reference + draft + low) * patch * patch + PLACE_CHANNELS, width)
         skips = [width]
         self.down = nn.ModuleList()
         for level, multiplier in enumerate(multipliers):
@@ -115,15 +125,23 @@ class UNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
-        """`x` (B, 1, T, H, W), `c_noise` (B,), `cond` with frames (B, T, W) -> F, shaped like `x`."""
-        batch, _, frames, height, width = x.shape
+        """`x` (B, 1, T, H, W), `c_noise` (B,), `cond` with frames (B, T, W) -> F, shaped like `x`.
+
+        Clips in channels_last_3d memory, which is how F returns, are not copied.
+        """
+        *_, frames, height, width = x.shape
         if height % self.factor or width % self.factor:
             raise ValueError(f"frames of {height}x{width} do not divide by {self.factor}, as this U-Net needs")
         emb = self.noise(fourier_features(c_noise, self.channels))[:, None] + self.cond(cond.frames)
+        if self.low:
+            if cond.low is None or cond.low_log_snr is None:
+                raise ValueError("this U-Net was made with low=True and got no clip of an earlier stage")
+            # In the unit of c_noise: a quarter of the logarithm of the noise's share over the clip's.
+            emb = emb + self.low_noise(fourier_features(cond.low_log_snr / -8, self.channels))[:, None]
         emb = self.to_blocks(emb)
         rows = emb.flatten(0, 1)
 
-        pictures = x.transpose(1, 2).flatten(0, 1)
+        pictures = to_pictures(x)
         if self.reference:
             if cond.reference is None:
                 raise ValueError("this U-Net was made with reference=True and got no reference frame")
@@ -132,7 +150,9 @@ class UNet(nn.Module):
         if self.draft:
             if cond.draft is None:
                 raise ValueError("this U-Net was made with draft=True and got no draft")
-            pictures = torch.cat([pictures, cond.draft.transpose(1, 2).flatten(0, 1).to(pictures.dtype)], dim=1)
+            pictures = torch.cat([pictures, to_pictures(cond.draft).to(pictures.dtype)], dim=1)
+        if self.low and cond.low is not None:
+            pictures = torch.cat([pictures, cond.low.transpose(1, 2).flatten(0, 1).to(pictures.dtype)], dim=1)
         hidden = functional.pixel_unshuffle(pictures, self.patch)
 
         places = place_features(height // self.patch, width // self.patch, x.device).to(hidden.dtype)
@@ -149,12 +169,11 @@ class UNet(nn.Module):
         for layer in self.up:
             if isinstance(layer, Block):
                 skip = skips.pop()
-                scale = self.skip_scales[len(skips)].to(skip.dtype)
-                hidden = self.run(layer, torch.cat([hidden, scale * skip], dim=1), rows, frames)
+                hidden = self.run(layer, join(hidden, skip, self.skip_scales[len(skips)]), rows, frames)
             else:
                 hidden = layer(hidden)
-        hidden = self.last(functional.silu(self.last_norm(hidden)))
-        return functional.pixel_shuffle(hidden, self.patch).unflatten(0, (batch, frames)).transpose(1, 2)
+        hidden = self.last(self.last_norm.silu(hidden))
+        return to_clip(functional.pixel_shuffle(hidden, self.patch), frames)
 
     def run(self, block: Block, x: Tensor, emb: Tensor, frames: int) -> Tensor:
         """One block, its inside kept for the backward pass or computed again there."""
@@ -163,15 +182,3 @@ class UNet(nn.Module):
             return again
         hidden: Tensor = block(x, emb, frames)
         return hidden
-
-
-class Upsample(nn.Module):
-    """Nearest-neighbour doubling, then a convolution."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = SpatialConv(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, 2H, 2W)."""
-        return self.conv(functional.interpolate(x, scale_factor=2, mode="nearest"))

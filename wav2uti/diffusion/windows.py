@@ -12,7 +12,6 @@ on how long the recording is, and the first frames are finished long before the 
 those that the whole recording at once would have given.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from wav2uti.diffusion.sampler import Denoise, Sampler
+from wav2uti.diffusion.seeds import derived_generator
 from wav2uti.diffusion.solvers import Plan
 
 C = TypeVar("C")
@@ -83,6 +83,7 @@ def stream(
     at_once: int = 8,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    center: Callable[[C], Tensor] = lambda condition: torch.zeros(()),
 ) -> Iterator[Tensor]:
     """Draw a recording of any length and yield its frames in order, (n, H, W) float32 with `windows.frames` in all.
 
@@ -95,8 +96,9 @@ def stream(
         seed: of the noise; a segment's depends on it and on the segment's place, not on the recording's length.
         at_once: windows in one call of the denoiser, at most; memory grows with it.
         progress: called after each call with the number of estimates of windows done and to be done.
+        center: what the noise of a window begins around, of its condition: a number or a clip (1, 1, length, H, W).
     """
-    wave = Wave(sampler, iter(conditions), windows, size, seed, device)
+    wave = Wave(sampler, iter(conditions), windows, size, seed, device, center)
     done, frames = 0, 0
     for place in range(windows.count):
         while wave.segments.get(place) is None or wave.segments[place].result is None:
@@ -172,8 +174,10 @@ class Wave(Generic[C]):
         size: tuple[int, int],
         seed: int,
         device: torch.device | str,
+        center: Callable[[C], Tensor],
     ) -> None:
         self.sampler = sampler
+        self.center = center
         self.conditions = conditions
         self.shape = windows
         self.size = size
@@ -186,19 +190,21 @@ class Wave(Generic[C]):
         self.begun = 0
 
     def begin(self) -> None:
-        """Let the next segment in, and the windows that it completes."""
+        """Let the next segment in, and the window that begins with it."""
         place = self.begun
         frames = self.shape.length if place == self.last else self.shape.hop
-        generator = segment_generator(self.seed, place)
+        generator = derived_generator(self.seed, place)
 
         def draw() -> Tensor:
             return torch.randn(1, 1, frames, *self.size, generator=generator).to(self.device)
 
-        plan = self.sampler.plan(self.sampler.sigmas[0] * draw(), draw)
+        condition = next(self.conditions)
+        center = self.center(condition)
+        if center.ndim:  # a clip as long as the window
+            center = center[:, :, :frames]
+        plan = self.sampler.plan(center + self.sampler.sigmas[0] * draw(), draw)
         self.segments[place] = Segment(plan, windows=1 if place == 0 else 2)
-        # A window also sees the beginning of the next segment.
-        complete = [place - 1] * (place > 0) + [place] * (place == self.last)
-        self.windows |= {window: Window(next(self.conditions)) for window in complete}
+        self.windows[place] = Window(condition)
         self.begun += 1
 
     def seen(self, place: int) -> list[Segment]:
@@ -210,7 +216,9 @@ class Wave(Generic[C]):
         found = (
             place
             for place, window in self.windows.items()
-            if all(s.result is None and s.answers == window.estimates for s in self.seen(place))
+            # A window also sees the beginning of the next segment.
+            if min(place + 1, self.last) in self.segments
+            and all(s.result is None and s.answers == window.estimates for s in self.seen(place))
         )
         return list(islice(found, most))
 
@@ -239,12 +247,6 @@ class Wave(Generic[C]):
         result = self.segments.pop(place).result
         assert result is not None
         return result
-
-
-def segment_generator(seed: int, place: int) -> torch.Generator:
-    """Random numbers of one segment, the same however long the recording is."""
-    digest = hashlib.sha256(f"{seed} {place}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 class Reel:

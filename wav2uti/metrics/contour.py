@@ -11,6 +11,7 @@ pixels. They come from a short random search on five simulated speakers and thre
 `_STEPS` and `_NEAR_SIDES` were set by hand after a look at a fourth recording with a low tongue root.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -55,15 +56,44 @@ class Fan(NamedTuple):
     outer: float
 
 
+class FanFinder:
+    """Finds the fan of frames that come in parts: `find_fan` without all of them at hand."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = self.squares = np.zeros((0, 0), np.int64)  # over the frames seen, (H, W)
+
+    def add(self, frames: NDArray[np.uint8]) -> None:
+        """Look at the next frames, (n, H, W)."""
+        for start in range(0, len(frames), _CHUNK):
+            part = frames[start : start + _CHUNK]
+            total = part.sum(0, dtype=np.int64)
+            squares = np.square(part, dtype=np.uint16).sum(0, dtype=np.int64)
+            self.total, self.squares = (self.total + total, self.squares + squares) if self.count else (total, squares)
+            self.count += len(part)
+
+    def find(self) -> Fan:
+        """The fan of all frames seen."""
+        level = self.total.astype(np.float32) / np.float32(self.count)
+        variance = self.squares / self.count - np.square(self.total / self.count)
+        return _fan_in(level, np.sqrt(variance.clip(min=0)).astype(np.float32))
+
+
 def find_fan(frames: NDArray[np.uint8]) -> Fan:
     """Place of the fan: the sides of the convex hull of what is not black on average over the frames (T, H, W).
 
     Where no fan stands out (black frames, noise to the edges), a fan of 90 degrees upward from the bottom is given.
     """
-    height, width = frames.shape[1:]
+    finder = FanFinder()
+    finder.add(frames)
+    return finder.find()
+
+
+def _fan_in(level: Floats, moves: Floats) -> Fan:
+    """The fan of frames with this mean and standard deviation (H, W)."""
+    height, width = level.shape
     size = min(height, width)
     generic = Fan((width - 1) / 2, height - 1.0, -np.pi / 4, np.pi / 4, 0.1 * size, 0.95 * size)
-    level = frames.mean(0, dtype=np.float32)
     corner = max(size // 12, 2)
     outside = np.stack([level[-corner:, :corner], level[-corner:, -corner:]])
     dark = float(np.median(outside))
@@ -73,8 +103,7 @@ def find_fan(frames: NDArray[np.uint8]) -> Fan:
     if not count:
         return generic
     # Of several regions (a frame grabber's window) the one that moves.
-    moves = frames.std(0, dtype=np.float32) + 1e-3
-    chosen = 1 + int(np.argmax(np.bincount(parts.ravel(), moves.ravel())[1:]))
+    chosen = 1 + int(np.argmax(np.bincount(parts.ravel(), moves.ravel() + 1e-3)[1:]))
     points = np.argwhere(parts == chosen)[:, ::-1].astype(np.float64)
     try:
         points = points[ConvexHull(points).vertices]
@@ -108,12 +137,29 @@ def track(frames: NDArray[np.uint8], fan: Fan | None = None) -> Floats:
         (T, `POINTS`, 2), points x, y in pixels from the rear to the tip at equal distances; pixel centres are whole
         numbers. NaN where there is no tongue.
     """
-    fan = fan or find_fan(frames)
-    result = np.full((len(frames), POINTS, 2), np.nan, np.float32)
-    for start in range(0, len(frames), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        result[part] = _track(frames[part], fan)
-    return result
+    tracked = list(track_parts([frames], fan or find_fan(frames)))
+    return np.concatenate(tracked) if tracked else np.zeros((0, POINTS, 2), np.float32)
+
+
+def track_parts(parts: Iterable[NDArray[np.uint8]], fan: Fan) -> Iterator[Floats]:
+    """The same for frames that come in parts (n, H, W) of any lengths, in parts (n, `POINTS`, 2).
+
+    However the frames are cut, they are tracked in the same stretches of `_CHUNK`, so the curves are the same to the
+    last bit: a frame's curve depends on its neighbours, and on the brightness, of its own stretch alone.
+    """
+    held: list[NDArray[np.uint8]] = []
+    count = 0
+    for part in parts:
+        while len(part):
+            taken = part[: _CHUNK - count]
+            part = part[len(taken) :]
+            held.append(taken)
+            count += len(taken)
+            if count == _CHUNK:
+                yield _track(np.concatenate(held), fan)
+                held, count = [], 0
+    if count:
+        yield _track(np.concatenate(held), fan)
 
 
 def _track(frames: NDArray[np.uint8], fan: Fan) -> Floats:

@@ -20,7 +20,7 @@ or y up to second order. Where the tongue stands still the centred error is 0 by
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -160,17 +160,20 @@ def scores_of(
     return scores
 
 
-def write_contour_csv(path: Path, contours: ArrayLike, fps: float) -> None:
-    """Write contours (T, K, 2) as one row a point: frame, time in s, x, y in pixels; whole or not at all.
+def write_contour_csv(path: Path, contours: Iterable[ArrayLike], fps: float) -> None:
+    """Write contours as one row a point: frame, time in s, x, y in pixels; whole or not at all.
 
     Frame k stands at k / fps, as in the shards; points that are not finite have no row.
+
+    Args:
+        contours: (K, 2) of each frame: an array (T, K, 2), or what gives them one by one.
     """
-    points = np.asarray(contours, dtype=np.float64)
     with replaced(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "time", "x", "y"])
-        for frame, contour in enumerate(points):
-            for x, y in contour[np.isfinite(contour).all(-1)].tolist():
+        for frame, contour in enumerate(contours):
+            points = np.asarray(contour, dtype=np.float64)
+            for x, y in points[np.isfinite(points).all(-1)].tolist():
                 writer.writerow([frame, f"{frame / fps:.6f}", f"{x:.3f}", f"{y:.3f}"])
 
 

@@ -132,11 +132,14 @@ class Scoring(Callback):
         path = self._path(trainer)
         if not trainer.is_global_zero:
             return
+        task = cast(Scored, pl_module)
         result = self.evaluation.result()
+        # One frame in so many of the 60 a second, where the model draws no more.
+        step = task.facts.get("frame_step", 1)
+        result |= {"frame_rate": result["frame_rate"] / step, "frame_step": step}
         pl_module.log_dict(
             {f"test/{name}": score for name, score in result["scores"].items()}, rank_zero_only=True, sync_dist=False
         )
-        task = cast(Scored, pl_module)
         write_results(
             path,
             result,

@@ -4,7 +4,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning.pytorch as pl
 import torch
@@ -15,6 +15,8 @@ from torch.optim import Optimizer
 from wav2uti.errors import InputError
 from wav2uti.speech.hub import model_name
 from wav2uti.tasks.batch import Batch
+
+T = TypeVar("T", bound="Task")
 
 # Called after each network call or step with (done, total); serves progress bars.
 Progress = Callable[[int, int], None]
@@ -148,6 +150,26 @@ class Task(pl.LightningModule):
         return task.eval()
 
 
+def trained_task(path: str | Path, kind: type[T], facts: dict[str, Any], use: str) -> T:
+    """A trained task that serves another one: of the same data, on the CPU.
+
+    Args:
+        path: its checkpoint.
+        kind: of task.
+        facts: of the other one's data.
+        use: the beginning of a sentence that goes on with the kind's name.
+
+    Raises:
+        InputError: where it is of another kind, heard or read other embeddings or drew other frames.
+    """
+    task = Task.from_checkpoint(path)
+    if not isinstance(task, kind):
+        raise InputError(f"{path} holds a {type(task).__name__}; {use} {kind.__name__}.")
+    check_encoders(str(path), task.facts, facts)
+    check_frames(task.facts, facts)
+    return task
+
+
 def check_encoders(model: str, trained: dict[str, Any], given: dict[str, Any]) -> None:
     """Raise an InputError where a model's encoders are not those of the data.
 
@@ -176,9 +198,15 @@ def check_frames(trained: dict[str, Any], given: dict[str, Any]) -> None:
     """Raise an InputError where a model's frames are not those of the data; see `check_encoders`."""
     if trained["size"] != given["size"]:
         raise InputError(
-            f"The checkpoint draws frames of {trained['size']}x{trained['size']} and the shards hold "
-            f"{given['size']}x{given['size']}: prepare the recordings with --size {trained['size']}, or train a model "
-            "on these data."
+            f"The checkpoint draws frames of {trained['size']}x{trained['size']} and the data give "
+            f"{given['size']}x{given['size']}: prepare the recordings with --size {trained['size']}, set data.size if "
+            "theirs are larger, or train a model on these data."
+        )
+    # Checkpoints of earlier versions do not state the frame step: they have all frames.
+    if trained.get("frame_step", 1) != given.get("frame_step", 1):
+        raise InputError(
+            f"The checkpoint draws one frame in {trained.get('frame_step', 1)} and the data give one in "
+            f"{given.get('frame_step', 1)}: set data.frame_step to {trained.get('frame_step', 1)}."
         )
     if trained["reference"] != given["reference"]:
         wanted = "speaker" if trained["reference"] else "none"

@@ -2,6 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
+import torch
 from torch import Tensor
 
 
@@ -34,3 +35,8 @@ class Batch(TypedDict):
     speakers: NotRequired[list[str]]
     contour: NotRequired[Tensor]
     mm_per_pixel: NotRequired[Tensor]
+
+
+def without_text(batch: Batch) -> Batch:
+    """The same clips with no token to attend to."""
+    return {**batch, "text_mask": torch.zeros_like(batch["text_mask"])} if "text_mask" in batch else batch

@@ -1,28 +1,33 @@
 """`DiffusionTask`: fusion, U-Net and EDM under Lightning. Glue only."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from itertools import islice, repeat
-from typing import Any, Literal, NamedTuple
+from operator import attrgetter
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wav2uti.condition import reference as speaker_reference
-from wav2uti.condition.condition import Condition, concatenate
+from wav2uti.condition.condition import Condition
 from wav2uti.condition.fusion import Fusion, NullAcoustic
+from wav2uti.condition.stretches import fused_stretches
+from wav2uti.diffusion.cascade import EarlierStage, LowResolution, whole_steps
 from wav2uti.diffusion.denoiser import Denoiser
-from wav2uti.diffusion.guidance import Guidance, guided
+from wav2uti.diffusion.guidance import Guidance, Told, guided, together
 from wav2uti.diffusion.loss import EDMLoss, LossBySigma
-from wav2uti.diffusion.sampler import Denoise, Sampler, StochasticHeun
+from wav2uti.diffusion.sampler import Denoise, Generators, Sampler, StochasticHeun
+from wav2uti.diffusion.sampler import noise as standard_noise
 from wav2uti.diffusion.schedule import LogNormalSigma
+from wav2uti.diffusion.seeds import derived_generator
 from wav2uti.diffusion.unet import UNet
 from wav2uti.diffusion.windows import Reel, Windows, split, stream
 from wav2uti.errors import InputError
-from wav2uti.tasks.base import Progress, Task, check_encoders, check_frames
-from wav2uti.tasks.batch import Batch
+from wav2uti.tasks.base import Progress, Task, trained_task
+from wav2uti.tasks.batch import Batch, without_text
 from wav2uti.tasks.regression import Regression, RegressionTask, whole_recording
 
 # Frames in one call of the network when a long recording is drawn: bounds the memory.
@@ -31,18 +36,10 @@ FRAMES_AT_ONCE = 128
 SIGMA_DATA_BATCHES = 16
 
 # What may be chosen anew each time a checkpoint is used.
-NOT_STORED = ["sampler", "guidance", "overlap", "draft_from", "draw_seed", "start_from", "compile"]
+NOT_STORED = ["sampler", "guidance", "overlap", "draft_from", "draw_seed", "start_from", "compile", "augmentation"]
 
 FusionFactory = Callable[[int, int | None, int], Fusion]
 NetFactory = Callable[[int, bool, bool], nn.Module]
-
-
-class Told(NamedTuple):
-    """What the estimates that guidance combines are told of the same clips; see `guidance.guided`."""
-
-    whole: Condition
-    audio: Condition | None = None
-    weak: Condition | None = None
 
 
 class DiffusionTask(Task):
@@ -55,6 +52,10 @@ class DiffusionTask(Task):
         net: builds F from the width of the condition and whether there are a reference frame and a draft.
         draft: a trained regression whose blurred clip the diffusion begins from (the paper's v0); it is not trained
             further and travels in the checkpoint.
+        low: makes this a later stage of a cascade: what the stage before it draws (see `diffusion.cascade`). Training
+            makes it of the real frames, so that the stages need not wait for each other.
+        augmentation: level of the noise, 0 to 1, that the earlier stage's clip is given when clips are drawn, where
+            training takes all levels alike; not stored in the checkpoint.
         sigma_data: standard deviation of the frames on [-1, 1]; `auto` measures it on the training frames.
         noise: distribution of the noise level in training.
         drop_condition: share of the training clips without sound and text, for guidance.
@@ -91,6 +92,8 @@ class DiffusionTask(Task):
         overlap: int = 8,
         draft: Callable[[dict[str, Any]], Regression] | None = None,
         draft_from: str | None = None,
+        low: LowResolution | None = None,
+        augmentation: float = 0.2,
         draw_seed: int = 0,
         start_from: str | None = None,
         compile: bool = False,
@@ -104,6 +107,15 @@ class DiffusionTask(Task):
                 f"drop_text ({drop_text}) and drop_audio ({drop_audio}) are shares of the training clips: "
                 "0 or more each, and no more than 1 together."
             )
+        if not 0 <= augmentation <= 1:
+            raise InputError(f"augmentation is a level of noise from 0 to 1, not {augmentation}.")
+        self.earlier = None
+        if low is not None:
+            # Checkpoints of earlier versions do not state the frame step: they have all frames.
+            shape = facts["size"], facts.get("frame_step", 1)
+            low.check(*shape)
+            self.earlier = EarlierStage(low, *shape, facts["frame_mean"], facts["frame_std"])
+        self.augmentation = augmentation
         text = facts["text"]
         # Checkpoints of earlier versions do not state the layers: they have one.
         layers = facts["acoustic"].get("layers", 1)
@@ -111,10 +123,11 @@ class DiffusionTask(Task):
         # Only a model that learns it has it: a parameter without gradients stops training on several GPUs.
         self.null_acoustic = NullAcoustic(facts["acoustic"]["width"]) if drop_audio > 0 else None
         self.denoiser = Denoiser(
-            net(self.fusion.width, facts["reference"], draft is not None),
+            # Only a later stage's network must know of `low`.
+            net(self.fusion.width, facts["reference"], draft is not None, **({"low": True} if low else {})),
             sigma_data=facts["frame_std"] if sigma_data == "auto" else sigma_data,
             mean=facts["frame_mean"],
-            draft=None if draft is None else drafted_clip,
+            draft=None if draft is None else attrgetter("draft"),  # of a Condition
         )
         self.draft = None if draft is None else draft(facts).requires_grad_(False)
         # What a draft lacks is measured when training begins; weights taken over bring the value they had.
@@ -145,11 +158,7 @@ class DiffusionTask(Task):
         """
         if self.draft is None:
             raise InputError(f"draft_from names {path}, but the model has no draft: set model.init_args.draft as well.")
-        trained = Task.from_checkpoint(path)
-        if not isinstance(trained, RegressionTask):
-            raise InputError(f"{path} holds a {type(trained).__name__}; a draft comes from a RegressionTask.")
-        check_encoders(path, trained.facts, self.facts)
-        check_frames(trained.facts, self.facts)
+        trained = trained_task(path, RegressionTask, self.facts, "a draft comes from a")
         try:
             self.draft.load_state_dict(trained.regression.state_dict())
         except RuntimeError as error:
@@ -158,9 +167,14 @@ class DiffusionTask(Task):
                 f"({' '.join(str(error).split())[:200]}); give the options that it was trained with."
             ) from error
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `Task.on_load_checkpoint`. A training that goes on keeps the sigma_data that it began with."""
+        super().on_load_checkpoint(checkpoint)
+        self.measure_sigma_data = False
+
     def on_fit_start(self) -> None:
         """Measure sigma_data where a draft is the mean: the standard deviation of what it lacks of the clips."""
-        if not self.measure_sigma_data or self.trainer.global_step > 0:
+        if not self.measure_sigma_data:
             return
         squares = []
         for batch in islice(self.training_batches(), SIGMA_DATA_BATCHES):
@@ -185,10 +199,16 @@ class DiffusionTask(Task):
             "text": self.facts["text"] is not None,
             "reference": self.facts["reference"],
             "draft": self.draft is not None,
+            # Alone, a later stage is tested on the real clip made small, which is better than any stage before draws.
+            "low": self.earlier and {**asdict(self.earlier.low), "of": "real frames", "noise": self.augmentation},
         }
 
-    def condition(self, batch: Batch) -> Condition:
-        """The condition of a batch: fused with its context, which is then cut off."""
+    def condition(self, batch: Batch, level: Tensor | None = None, generator: Generators = None) -> Condition:
+        """The condition of a batch: fused with its context, which is then cut off.
+
+        A later stage's earlier clip is made of the real one, with noise of `level` (B,) from `generator`; without a
+        level both are as they are in a test.
+        """
         fused = self.fusion(
             batch["acoustic"],
             batch.get("text"),
@@ -199,7 +219,14 @@ class DiffusionTask(Task):
         clip = batch["frames"].shape[2]
         context = (fused.shape[1] - clip) // 2
         frames = fused[:, context : context + clip]
-        return Condition(frames, batch.get("reference") if self.facts["reference"] else None, self.drafted(batch))
+        cond = Condition(frames, batch.get("reference") if self.facts["reference"] else None, self.drafted(batch))
+        if self.earlier is None:
+            return cond
+        y = batch["frames"]
+        if level is None:
+            level, generator = torch.full((len(y),), self.augmentation), self.clip_generators(batch, "low")
+        noise = torch.randn_like(y) if generator is None else standard_noise(y.shape, generator).to(y.device)
+        return cond._replace(**self.earlier.of_real(y, level.to(y.device), noise)._asdict())
 
     def drafted(self, batch: Batch) -> Tensor | None:
         """The draft of a batch (B, 1, T, H, W), where the model begins from one; no gradient flows into it."""
@@ -240,22 +267,21 @@ class DiffusionTask(Task):
         if path is None:
             return None
         if path not in self.weak_models:
-            weak = Task.from_checkpoint(path)
-            if not isinstance(weak, DiffusionTask):
-                raise InputError(f"{path} holds a {type(weak).__name__}; autoguidance needs a DiffusionTask.")
-            check_encoders(path, weak.facts, self.facts)
-            check_frames(weak.facts, self.facts)
+            weak = trained_task(path, DiffusionTask, self.facts, "autoguidance needs a")
+            if weak.earlier is not None and (self.earlier is None or weak.earlier.low != self.earlier.low):
+                raise InputError(f"{path} is of another stage of a cascade than the model that it would guide.")
             self.weak_models[path] = weak.to(self.device)
         return self.weak_models[path]
 
     def tell(self, batch: Batch) -> Told:
         """All conditions of a batch that drawing it needs."""
         weak = self.weak
-        return Told(
+        told = Told(
             self.condition(batch),
             self.condition(without_text(batch)) if self.guides_text else None,
             None if weak is None else weak.condition(batch),
         )
+        return told.seeing(told.whole)
 
     def drop_one(self, batch: Batch) -> Batch:
         """The batch with the text alone or the sound alone taken away in some clips, at random."""
@@ -271,14 +297,15 @@ class DiffusionTask(Task):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """EDM loss of a batch; conditions dropped at random."""
-        cond = self.condition(self.drop_one(batch))
+        level = None if self.earlier is None else torch.rand(len(batch["ids"]), device=self.device)
+        cond = self.condition(self.drop_one(batch), level)
         chance = torch.rand(2, len(cond.frames), device=self.device)
         dropped = chance[0] < self.drop_condition
-        cond = Condition(
-            self.fusion.drop(cond.frames, dropped),
-            None if cond.reference is None else speaker_reference.drop(cond.reference, chance[1] < self.drop_reference),
-            None if cond.draft is None else speaker_reference.drop(cond.draft, dropped),
-        )
+        cond = cond._replace(frames=self.fusion.drop(cond.frames, dropped))
+        if cond.reference is not None:
+            cond = cond._replace(reference=speaker_reference.drop(cond.reference, chance[1] < self.drop_reference))
+        if cond.draft is not None:
+            cond = cond._replace(draft=speaker_reference.drop(cond.draft, dropped))
         loss = self.loss(self.denoiser, batch["frames"], cond).loss.mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["ids"]))
         return loss
@@ -286,7 +313,9 @@ class DiffusionTask(Task):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """EDM loss with the same noise levels and noise at every validation, in all and by noise level."""
         generator = torch.Generator().manual_seed(batch_idx)
-        loss, sigma = self.loss(self.denoiser, batch["frames"], self.condition(batch), generator)
+        level = None if self.earlier is None else torch.rand(len(batch["ids"]), generator=generator)
+        cond = self.condition(batch, level, generator)
+        loss, sigma = self.loss(self.denoiser, batch["frames"], cond, generator)
         self.log("val/loss", loss.mean(), prog_bar=True, batch_size=len(batch["ids"]), sync_dist=True)
         self.val_loss_by_sigma.update(loss, sigma)
 
@@ -297,11 +326,23 @@ class DiffusionTask(Task):
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Draw the clips of a batch; the scoring callback compares them with the real ones."""
-        denoise = self.guide(self.tell(batch))
-        # Of the clip itself: its picture depends neither on its batch nor on the number of processes.
+        told = self.tell(batch)
+        center = self.denoiser.center(told.whole)
+        shape = batch["frames"].shape
+        return {
+            "generated": self.sampler.draw(self.guide(told), shape, self.clip_generators(batch), self.device, center)
+        }
+
+    def clip_generators(self, batch: Batch, *use: str) -> list[torch.Generator]:
+        """Random numbers of each clip: its picture depends neither on its batch nor on the number of processes.
+
+        use: what they are for, where that is not the sampler.
+        """
         places = batch["progress"][:, 0].tolist()
-        generator = [clip_generator(self.draw_seed, *clip) for clip in zip(batch["ids"], places, strict=True)]
-        return {"generated": self.sampler.draw(denoise, batch["frames"].shape, generator, self.device)}
+        return [
+            derived_generator(self.draw_seed, *use, id, f"{place:.6f}")
+            for id, place in zip(batch["ids"], places, strict=True)
+        ]
 
     @torch.no_grad()
     def stream(
@@ -312,66 +353,60 @@ class DiffusionTask(Task):
         seed: int = 0,
         progress: Progress | None = None,
         text_places: Tensor | None = None,
+        low: Iterator[Tensor] | None = None,
     ) -> Iterator[Tensor]:
-        """See `Task.stream`. Longer recordings are denoised in overlapping windows, blended at every step."""
+        """See `Task.stream`. Longer recordings are denoised in overlapping windows, blended at every step.
+
+        low: for a later stage the frames (n, h, w) of the stage before in [-1, 1], in parts, at its own rate; they are
+        asked for as the windows need them.
+        """
         size, clip = self.facts["size"], self.facts["clip_frames"]
-        windows = split(len(acoustic), clip, min(self.overlap, clip // 2))
+        overlap = min(self.overlap, clip // 2)
+        if self.earlier is not None and len(acoustic) > clip:
+            overlap = whole_steps(clip, overlap, self.earlier.step)
+        windows = split(len(acoustic), clip, overlap)
         batch = whole_recording(self.facts, acoustic, text, reference, text_places, self.device)
-        told = zip_told(self, batch, windows)
+        told: Iterator[Told] = map(
+            Told,
+            self.window_conditions(batch, windows),
+            self.window_conditions(batch, windows, text=False) if self.guides_text else repeat(None),
+            repeat(None) if self.weak is None else self.weak.window_conditions(batch, windows),
+        )
+        if self.earlier is not None:
+            if low is None:
+                side = self.earlier.low.size
+                raise InputError(
+                    f"This model is a later stage of a cascade and draws on the frames of one of {side}x{side}: "
+                    "give the checkpoints of all stages, first to last."
+                )
+            parts = (part.to(self.device) for part in low)
+            seen = self.earlier.of_windows(parts, windows, self.augmentation, seed)
+            told = (one.seeing(one.whole._replace(**clip._asdict())) for one, clip in zip(told, seen, strict=True))
 
         def bind(several: list[Told]) -> Denoise:
-            whole, audio, weak = zip(*several, strict=True)
-            return self.guide(Told(concatenate(*whole), join(audio), join(weak)))
+            return self.guide(together(several))
+
+        def center(one: Told) -> Tensor:
+            return self.denoiser.center(one.whole)
 
         at_once = max(1, FRAMES_AT_ONCE // windows.length)
-        parts = stream(self.sampler, bind, told, windows, (size, size), seed, at_once, self.device, progress)
-        for part in parts:
+        drawn = stream(self.sampler, bind, told, windows, (size, size), seed, at_once, self.device, progress, center)
+        for part in drawn:
             yield part.clamp(-1, 1)
 
     def window_conditions(self, batch: Batch, windows: Windows, text: bool = True) -> Iterator[Condition]:
         """The condition of each window of a whole recording, in order.
 
-        The recording is fused at once, so that no window lacks its neighbours' sound.
+        It is fused across the windows, so that none lacks its neighbours' sound, and forgotten behind them.
         """
         context = self.facts["acoustic_context"]
         read = batch if text else without_text(batch)
-        fused = self.fusion(
-            read["acoustic"], read.get("text"), read.get("text_mask"), read["progress"], read.get("text_places")
-        )[:, context : context + windows.frames]
+        sound, words = (read["acoustic"], read.get("text"), read.get("text_mask")), read.get("text_places")
+        fused = Reel(fused_stretches(self.fusion, context, context + windows.frames, *sound, read["progress"], words))
         drafts = None
         if self.draft is not None:
             drafts = Reel(self.draft.eval().draw_long(read, context, windows))
         for window in range(windows.count):
             places = windows.places(window)
             draft = None if drafts is None else drafts.frames(places)[None, None].float().clamp(-1, 1)
-            yield Condition(fused[:, places], batch.get("reference"), draft)
-
-
-def drafted_clip(cond: Condition) -> Tensor | None:
-    """What the denoiser takes for the mean of a clip."""
-    return cond.draft
-
-
-def zip_told(task: DiffusionTask, batch: Batch, windows: Windows) -> Iterator[Told]:
-    """The conditions of each window of a whole recording that drawing it needs, in order."""
-    nothing: Iterator[None] = repeat(None)
-    audio = task.window_conditions(batch, windows, text=False) if task.guides_text else nothing
-    weak = nothing if task.weak is None else task.weak.window_conditions(batch, windows)
-    return map(Told, task.window_conditions(batch, windows), audio, weak)
-
-
-def join(conditions: Sequence[Condition | None]) -> Condition | None:
-    """Conditions of several clips as those of one batch; None where there are none."""
-    given = [condition for condition in conditions if condition is not None]
-    return concatenate(*given) if given else None
-
-
-def without_text(batch: Batch) -> Batch:
-    """The same clips with no token to attend to."""
-    return {**batch, "text_mask": torch.zeros_like(batch["text_mask"])} if "text_mask" in batch else batch
-
-
-def clip_generator(seed: int, recording: str, progress: float) -> torch.Generator:
-    """Random numbers of one clip of a test, the same wherever and beside whichever clips it is drawn."""
-    digest = hashlib.sha256(f"{seed} {recording} {progress:.6f}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+            yield Condition(fused.frames(places)[None], batch.get("reference"), draft)

@@ -1,8 +1,7 @@
 """From speech to video: `load(checkpoint).generate(audio)`, and the command `wav2uti predict` around it."""
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +9,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import Progress as ProgressBar
+from torch import Tensor
 
-from wav2uti.clock import FPS, frames_in, samples_at
+from wav2uti.clock import FPS, frames_in
 from wav2uti.corpus.recording import Interval
 from wav2uti.corpus.shards import Shard, find_shards
 from wav2uti.diffusion.guidance import Guidance
 from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
-from wav2uti.files import replaced
 from wav2uti.grey import to_grey, to_unit
-from wav2uti.metrics.contour import track
-from wav2uti.metrics.contour_scores import write_contour_csv
 from wav2uti.speech.acoustic import build_acoustic
 from wav2uti.speech.audio import read_speech
 from wav2uti.speech.textual import build_textual
 from wav2uti.speech.timing import token_places, token_times
 from wav2uti.speech.transcribe import Transcriber, build_transcriber
 from wav2uti.tasks.base import Progress, Task
-from wav2uti.tasks.diffusion import DiffusionTask
+from wav2uti.video.cascade import diffusions, from_checkpoints
 from wav2uti.video.reference_frame import read_reference
-from wav2uti.video.sheet import contact_sheet
-from wav2uti.video.write import TRUTH, write_mp4
+from wav2uti.video.results import Speech, write_results
 
 
 class Predictor:
@@ -63,7 +59,30 @@ class Predictor:
         progress: Progress | None = None,
         words: Sequence[Interval] = (),
     ) -> NDArray[np.uint8]:
-        """The tongue for one recording of speech.
+        """The tongue for one recording of speech; see `stream` for the arguments.
+
+        Returns:
+            uint8 (T, H, W) at 60 frames a second.
+        """
+        return np.concatenate(
+            list(self.stream(audio, text, reference, sampler, steps, guidance, seed, progress, words))
+        )
+
+    def stream(
+        self,
+        audio: NDArray[np.float32],
+        text: str | None = None,
+        reference: NDArray[np.uint8] | None = None,
+        sampler: Sampler | None = None,
+        steps: int | None = None,
+        guidance: Guidance | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        words: Sequence[Interval] = (),
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The same in parts, as soon as they are drawn: the frames are never in memory as a whole.
+
+        The sound is embedded, and what is wrong with the arguments told, before the first part is asked for.
 
         Args:
             audio: float32 (N,) at 16 kHz in [-1, 1], of any length.
@@ -78,68 +97,70 @@ class Predictor:
             words: words of the text with their times, for a model trained with them.
 
         Returns:
-            uint8 (T, H, W) at 60 frames a second.
+            uint8 (n, H, W) each, at 60 frames a second; T frames in all.
         """
         frames = frames_in(len(audio))
         if frames == 0:
             raise InputError(f"{len(audio)} samples of sound are less than a frame of 1/60 s; give a longer recording.")
-        if isinstance(self.task, DiffusionTask):
-            if sampler is not None:
-                self.task.sampler = sampler
+        for stage in diffusions(self.task):
+            stage.sampler = sampler or stage.sampler
             if steps is not None:
-                self.task.sampler = self.task.sampler.with_steps(steps)
-            if guidance is not None:
-                self.task.guidance = guidance
-        embedding = torch.from_numpy(self.acoustic.encode(audio, frames))
-        tokens = places = None
-        if self.textual is not None and text is None and self.transcriber is not None:
-            transcript = self.transcriber.transcribe(audio)
-            text, words = transcript.text, words or transcript.words
-        if self.textual is not None and text:
-            tokens = torch.from_numpy(self.textual.encode(text))
-            times = None
-            if words and self.facts.get("text_times"):
-                times = token_times(text, self.textual.spans(text), words)
-            places = torch.from_numpy(token_places(len(tokens), times, frames / FPS))
-        video = self.task.generate(
-            embedding,
+                stage.sampler = stage.sampler.with_steps(steps)
+            stage.guidance = guidance or stage.guidance
+        tokens, places = self._read(audio, text, words)
+        parts = self.task.stream(
+            self._hear(audio),
             tokens,
             None if reference is None else to_unit(reference),
             seed=seed,
             progress=progress,
             text_places=places,
         )
-        frames_drawn: NDArray[np.uint8] = to_grey(video).cpu().numpy()
-        return frames_drawn
+        return (to_grey(part).cpu().numpy() for part in parts)
+
+    def _hear(self, audio: NDArray[np.float32]) -> Tensor:
+        """The sound's embeddings (T, D_a); no second copy of them is made on the way."""
+        frames = frames_in(len(audio))
+        embedding = torch.empty(frames, self.facts["acoustic"]["width"])
+        done = 0
+        for block in self.acoustic.encode_blocks(audio, frames):
+            embedding[done : done + len(block)] = torch.from_numpy(block)
+            done += len(block)
+        return embedding
+
+    def _read(
+        self, audio: NDArray[np.float32], text: str | None, words: Sequence[Interval]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The text's tokens (L, D_t), written down from the sound where need be, and their places (L,) in it."""
+        if self.textual is None:
+            return None, None
+        if text is None and self.transcriber is not None:
+            transcript = self.transcriber.transcribe(audio)
+            text, words = transcript.text, words or transcript.words
+        if not text:
+            return None, None
+        tokens = torch.from_numpy(self.textual.encode(text))
+        times = None
+        if words and self.facts.get("text_times"):
+            times = token_times(text, self.textual.spans(text), words)
+        seconds = frames_in(len(audio)) / FPS
+        return tokens, torch.from_numpy(token_places(len(tokens), times, seconds))
 
 
-def load(path: str | Path, device: str = "auto") -> Predictor:
-    """The model of a checkpoint, ready to generate.
+def load(path: str | Path | Sequence[str | Path], device: str = "auto") -> Predictor:
+    """The model of a checkpoint, or the cascade of several, ready to generate.
 
     Args:
-        path: a .ckpt file that `wav2uti fit` wrote.
+        path: a .ckpt file that `wav2uti fit` wrote, or those of a cascade's stages, first to last.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
 
     Raises:
-        InputError: where there is no such checkpoint, or its encoders cannot be had.
+        InputError: where there is no such checkpoint, its encoders cannot be had, or stages do not fit together.
     """
-    task = Task.from_checkpoint(path)
+    task = from_checkpoints([path] if isinstance(path, str | Path) else path)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return Predictor(task.to(device), device)
-
-
-@dataclass(frozen=True)
-class Speech:
-    """What is to be drawn: sound, and what else is known of it."""
-
-    name: str
-    audio: NDArray[np.float32]
-    text: str | None = None
-    reference: NDArray[np.uint8] | None = None
-    real: NDArray[np.uint8] | None = None
-    words: tuple[Interval, ...] = ()
-    simulated: bool = False
 
 
 def predict(
@@ -152,7 +173,7 @@ def predict(
     output: Path = Path("predictions"),
     sampler: Sampler | None = None,
     steps: int | None = None,
-    guidance: Guidance = Guidance(),  # noqa: B008 (it is frozen)
+    guidance: Guidance | None = None,
     transcriber: Transcriber | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -170,9 +191,11 @@ def predict(
         recording: id of a recording in the shards.
         text: what is said in the sound file; without it the model's transcriber writes it down, if it has one.
         reference: picture of one ultrasound frame of the speaker, as the model's training frames are cropped.
-        ckpt_path: checkpoint of `wav2uti fit`; without it the newest one under runs/.
+        ckpt_path: checkpoint of `wav2uti fit`, or those of a cascade's stages, first to last, with commas between them;
+            without it the newest one under runs/.
         output: folder for the results.
         sampler: how to draw, such as `--sampler StochasticHeun --sampler.s_churn 0`; by default the paper's sampler.
+            Like steps and guidance it is that of every stage.
         steps: steps of the sampler; 32 by default.
         guidance: how to guide, such as `--guidance.scale 1` for not at all, which halves the time.
         transcriber: writes down what is said where no text is given, such as `--transcriber Transcriber
@@ -180,8 +203,7 @@ def predict(
         seed: the same seed gives the same frames.
         device: cpu, cuda or auto.
     """
-    path = ckpt_path or newest_checkpoint()
-    model = load(path, device)
+    model = load(newest_checkpoint() if ckpt_path is None else listed(ckpt_path), device)
     if audio is not None and shards is None and recording is None:
         given = None if reference is None else read_reference(reference, model.facts["size"])
         speech = Speech(audio.stem, read_speech(audio), text, given)
@@ -200,9 +222,10 @@ def predict(
     model.transcriber = transcriber or model.transcriber
     if model.textual is not None and not speech.text and model.transcriber is None:
         warnings.warn("the model was trained with text and got none; give it with --text.", stacklevel=2)
+    note = "made by a model trained on SIMULATED data" if model.facts["simulated"] else "generated"
     with ProgressBar() as bar:
         line = bar.add_task(f"drawing {speech.name}", total=None)
-        frames = model.generate(
+        parts = model.stream(
             speech.audio,
             speech.text,
             speech.reference,
@@ -213,32 +236,18 @@ def predict(
             progress=lambda done, total: bar.update(line, completed=done, total=total),
             words=speech.words,
         )
-    note = "made by a model trained on SIMULATED data" if model.facts["simulated"] else "generated"
-    for kind, written in write_results(output, speech, frames, note).items():
-        print(f"{kind}: {written}")
+        written = write_results(output, speech, parts, note)
+    for kind, path in written.items():
+        print(f"{kind}: {path}")
 
 
-def write_results(output: Path, speech: Speech, frames: NDArray[np.uint8], note: str) -> dict[str, Path]:
-    """Write video, contact sheet and frames; each under a temporary name first. Returns what was written, by kind."""
-    output.mkdir(parents=True, exist_ok=True)
-    paths = {kind: output / f"{speech.name}{end}" for kind, end in KINDS.items()}
-    audio = speech.audio[: samples_at(len(frames))]
-    write_mp4(paths["video"], frames, audio, caption=note)
-    rows = [("generated", frames)]
-    if speech.real is not None:
-        rows.insert(0, ("simulated" if speech.simulated else "real", speech.real))
-    if speech.real is not None:
-        paths["truth"] = output / f"{speech.name}{TRUTH}"
-        kind = "SIMULATED" if speech.simulated else "recorded"
-        write_mp4(paths["truth"], speech.real[: len(frames)], audio, caption=f"{kind}, not generated")
-    contact_sheet(paths["sheet"], rows, audio, title=f"{speech.name}: {speech.text or ''} ({note})")
-    with replaced(paths["frames"]) as part, part.open("wb") as file:
-        np.savez_compressed(file, frames=frames, fps=FPS, note=note)
-    write_contour_csv(paths["contour"], track(frames), FPS)
-    return paths
+def listed(path: Path) -> list[Path]:
+    """The checkpoints that are listed with commas between them; a file that has commas in its name is one.
 
-
-KINDS = {"video": ".mp4", "sheet": ".png", "frames": ".npz", "contour": ".csv"}
+    >>> [path.name for path in listed(Path("runs/base.ckpt,runs/later.ckpt"))]
+    ['base.ckpt', 'later.ckpt']
+    """
+    return [path] if path.is_file() else [Path(part.strip()) for part in str(path).split(",") if part.strip()]
 
 
 def newest_checkpoint(runs: Path = Path("runs")) -> Path:

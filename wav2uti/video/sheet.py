@@ -19,6 +19,7 @@ from wav2uti.files import replaced
 from wav2uti.video.lettering import broken, fitted, typeface
 
 TILE = 128  # longer side of a frame on the sheet, in pixels
+COLUMNS = 12  # frames in a row
 
 _GAP, _MARGIN, _LABEL = 4, 20, 132  # between tiles, around the sheet, and the column of row labels
 _WAVE, _SPECTROGRAM, _TIER = 56, 112, 22  # heights of the strips
@@ -28,6 +29,7 @@ _TRACE = (230, 159, 0)  # of the contour: the orange of Okabe and Ito, apart fro
 _STROKE, _FINE = 1.5, 4  # width of the contour in pixels of the sheet; it is drawn at this many times the resolution
 _DYNAMIC_RANGE = 60.0  # dB below the loudest point that are shown in the spectrogram
 _LONGEST_WINDOW = 4096  # samples of the spectrogram's window: the memory needed does not grow with the pixels' duration
+_BLOCK = 64  # pixel columns of the spectrogram that are computed together
 
 
 class Frames(Protocol):
@@ -37,6 +39,47 @@ class Frames(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
+
+
+class Glimpses:
+    """Of a video whose frames come in parts, those that a contact sheet shows: a row's `Frames`.
+
+    Args:
+        total: frames of the video, T.
+        longest: frames of the longest video on the sheet.
+        columns: of the sheet.
+    """
+
+    def __init__(self, total: int, longest: int, columns: int = COLUMNS) -> None:
+        self.total = total
+        self.wanted = {min(instant, total - 1) for instant in instants_of(longest, columns)}
+        self.kept: dict[int, NDArray[np.uint8]] = {}
+        self.seen = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, H, W)."""
+        return (self.total, *next(iter(self.kept.values())).shape)
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        return self.kept[index]
+
+    def add(self, frames: NDArray[np.uint8]) -> None:
+        """Pick from the next frames, uint8 (n, H, W)."""
+        places = range(self.seen, self.seen + len(frames))
+        # Copies: a view would keep the whole part.
+        self.kept |= {place: frames[place - self.seen].copy() for place in self.wanted if place in places}
+        self.seen += len(frames)
+
+
+def instants_of(total: int, columns: int = COLUMNS) -> list[int]:
+    """The frames that a sheet of videos of up to `total` frames shows; fewer than `columns` of a shorter one.
+
+    >>> instants_of(120, 4), instants_of(2, 4)
+    ([15, 45, 75, 105], [0, 1])
+    """
+    columns = max(1, min(columns, total))
+    return [int((column + 0.5) * total / columns) for column in range(columns)]
 
 
 class _Layout(NamedTuple):
@@ -60,7 +103,7 @@ def contact_sheet(
     rows: Sequence[tuple[str, Frames]],
     audio: NDArray[np.float32] | None = None,
     title: str = "",
-    columns: int = 12,
+    columns: int = COLUMNS,
     words: Sequence[Interval] = (),
     phones: Sequence[Interval] = (),
     contour: NDArray[np.float32] | None = None,
@@ -94,9 +137,8 @@ def contact_sheet(
             raise InputError(f"No contact sheet {path}: a contour {contour.shape} does not fit frames {frames.shape}.")
         shown.insert(1, _Row(f"{label}, with contour", frames, contour))
     total = max(row.frames.shape[0] for row in shown)
-    columns = max(1, min(columns, total))
-    layout = _Layout(columns, _MARGIN + _LABEL, columns * (TILE + _GAP))
-    instants = [int((column + 0.5) * total / columns) for column in range(columns)]
+    instants = instants_of(total, columns)
+    layout = _Layout(len(instants), _MARGIN + _LABEL, len(instants) * (TILE + _GAP))
     blocks = [_title(title, layout)] if title else []
     if audio is not None:
         blocks.append(_strips(audio, total, layout))
@@ -128,8 +170,9 @@ def _title(title: str, layout: _Layout) -> Image.Image:
 def _strips(audio: NDArray[np.float32], total: int, layout: _Layout) -> Image.Image:
     """Waveform and spectrogram over the time of `total` frames."""
     length = samples_at(total)
-    sound = np.zeros(length, dtype=np.float32)
-    sound[: min(length, len(audio))] = audio[:length]
+    sound = audio[:length]
+    if len(sound) < length:
+        sound = np.pad(sound, (0, length - len(sound)))
     block, draw = _block(_WAVE + _GAP + _SPECTROGRAM + _GAP, layout)
     block.paste(_waveform(sound, layout.width), (layout.left, 0))
     block.paste(spectrogram(sound, layout.width, _SPECTROGRAM), (layout.left, _WAVE + _GAP))
@@ -217,7 +260,8 @@ def _waveform(sound: NDArray[np.float32], width: int) -> Image.Image:
     image = Image.new("RGB", (width, _WAVE), _PANEL)
     draw = ImageDraw.Draw(image)
     half = (_WAVE - 5) / 2
-    gain = half / max(float(np.abs(sound).max(initial=0)), 1e-3)  # silence stays flat
+    peak = max(float(sound.max(initial=0)), -float(sound.min(initial=0)))
+    gain = half / max(peak, 1e-3)  # silence stays flat
     edges = np.linspace(0, len(sound), width + 1).astype(int)
     for x in range(width):
         piece = sound[edges[x] : max(edges[x + 1], edges[x] + 1)]
@@ -232,15 +276,23 @@ def spectrogram(sound: NDArray[np.float32], width: int, height: int) -> Image.Im
     Hann windows of 6 ms (longer where a pixel lasts longer), one centred on each pixel column.
     """
     window = min(max(96, len(sound) // width), _LONGEST_WINDOW)
-    points = 1 << max(9, (window - 1).bit_length())
-    padded = np.pad(sound, (window // 2, window))
-    starts = ((np.arange(width) + 0.5) * len(sound) / width).astype(int)
-    emphasized = np.append(padded[:1], padded[1:] - 0.95 * padded[:-1])  # lifts the higher formants into view
-    pieces = np.lib.stride_tricks.sliding_window_view(emphasized, window)[starts] * np.hanning(window)
-    decibels = 20 * np.log10(np.abs(np.fft.rfft(pieces, points)) + 1e-6)
+    starts = ((np.arange(width) + 0.5) * len(sound) / width).astype(int) - window // 2
+    decibels = np.concatenate([_decibels(sound, starts[k : k + _BLOCK], window) for k in range(0, width, _BLOCK)])
     grey = np.clip(1 + (decibels - decibels.max()) / _DYNAMIC_RANGE, 0, 1) if np.any(sound) else np.zeros_like(decibels)
     image = Image.fromarray((255 * grey.T[::-1]).astype(np.uint8))
     return image.resize((width, height), Image.Resampling.BOX)
+
+
+def _decibels(sound: NDArray[np.float32], starts: NDArray[np.int64], window: int) -> NDArray[np.float32]:
+    """Spectra in decibels (n, bins) of the windows that begin at rising `starts` (n,), of silence beyond the sound."""
+    first, last = int(starts[0]) - 1, int(starts[-1]) + window
+    piece = np.pad(sound[max(first, 0) : max(last, 0)], (max(-first, 0), 0))
+    piece = np.pad(piece, (0, last - first - len(piece)))
+    emphasized = piece[1:] - 0.95 * piece[:-1]  # lifts the higher formants into view
+    pieces = np.lib.stride_tricks.sliding_window_view(emphasized, window)[starts - starts[0]] * np.hanning(window)
+    points = 1 << max(9, (window - 1).bit_length())
+    decibels = 20 * np.log10(np.abs(np.fft.rfft(pieces, points)) + 1e-6)
+    return decibels.astype(np.float32)
 
 
 def _block(height: int, layout: _Layout) -> tuple[Image.Image, ImageDraw.ImageDraw]:

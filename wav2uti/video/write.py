@@ -1,5 +1,7 @@
 """Frames and sound to an mp4 that plays everywhere: H.264 (yuv420p) and AAC, index in front."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,60 +29,120 @@ def write_mp4(
     caption: str = "",
     title: str = "",
 ) -> None:
-    """Write a grey video with its sound.
+    """Write a grey video with its sound; see `opened_mp4` for what it looks like and for the other arguments.
+
+    Args:
+        frames: uint8 (T, H, W).
+
+    Raises:
+        InputError: there is no frame, or the file cannot be written.
+    """
+    if frames.ndim != 3 or min(frames.shape) == 0 or frames.dtype != np.uint8:
+        raise InputError(f"No video for {path}: frames must be uint8 (T, H, W), not {frames.dtype} {frames.shape}.")
+    with opened_mp4(path, frames.shape[1:], audio, fps, caption, title) as video:
+        video.add(frames)
+
+
+@contextmanager
+def opened_mp4(
+    path: str | Path,
+    size: tuple[int, int],
+    audio: NDArray[np.float32] | None = None,
+    fps: int = FPS,
+    caption: str = "",
+    title: str = "",
+) -> Iterator["Mp4"]:
+    """A grey video with its sound, whose frames are added while the block runs; memory does not grow with them.
 
     Small pictures are enlarged by the least integer that brings the short side to `SHORT_SIDE`, with bicubic
     interpolation. Both streams last T / fps: the sound is cut or continued with silence.
 
     Args:
-        path: the .mp4 file; it appears when it is complete.
-        frames: uint8 (T, H, W).
+        path: the .mp4 file; it appears when the block has ended, and not at all where it failed.
+        size: height and width of the frames.
         audio: float32 (N,) in [-1, 1] at 16 kHz, or None for a silent video.
         fps: frames a second.
         caption: words on a strip under the picture, and in the file's comment; empty for no strip.
         title: title in the file's metadata; the file's name where empty.
 
     Raises:
-        InputError: there is no frame, or the file cannot be written.
+        InputError: the file cannot be written.
     """
     path = Path(path)
-    if frames.ndim != 3 or min(frames.shape) == 0 or frames.dtype != np.uint8:
-        raise InputError(f"No video for {path}: frames must be uint8 (T, H, W), not {frames.dtype} {frames.shape}.")
-    strip = caption_strip(caption, _even(_scale(frames) * frames.shape[2]))
     with replaced(path) as part:
         container = av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"})
         with container:
             container.metadata["title"] = title or path.stem
             container.metadata["comment"] = caption
-            video = container.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "veryfast"})
-            video.height, video.width = enlarged(frames, 0, strip).shape
-            video.pix_fmt = "yuv420p"
-            video.time_base = Fraction(1, fps)
-            sound = None if audio is None else container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
-            samples = np.zeros(0, dtype=np.float32) if audio is None else _fitted(audio, len(frames), fps)
+            video = Mp4(container, size, audio, fps, caption)
+            yield video
+            video.finish()
+
+
+class Mp4:
+    """The streams of an open container; see `opened_mp4`.
+
+    Attributes:
+        frames: how many have been added.
+    """
+
+    def __init__(
+        self,
+        container: av.container.OutputContainer,
+        size: tuple[int, int],
+        audio: NDArray[np.float32] | None,
+        fps: int,
+        caption: str,
+    ) -> None:
+        self.container = container
+        self.audio = audio
+        self.fps = fps
+        self.frames = self.samples = 0
+        width = _even(_scale(size) * size[1])
+        self.strip = caption_strip(caption, width)
+        self.video = container.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "veryfast"})
+        self.video.height, self.video.width = _even(_scale(size) * size[0]) + len(self.strip), width
+        self.video.pix_fmt = "yuv420p"
+        self.video.time_base = Fraction(1, fps)
+        self.sound = None if audio is None else container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+
+    def add(self, frames: NDArray[np.uint8]) -> None:
+        """Write the next frames, uint8 (n, H, W)."""
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(enlarged(frame, self.strip), format="gray")
+            picture.pts, picture.time_base = self.frames, Fraction(1, self.fps)
+            self.container.mux(self.video.encode(picture))
+            self.frames += 1
             # Second by second, so that the two streams lie side by side in the file and in memory.
-            for start in range(0, len(frames), fps):
-                for index in range(start, min(start + fps, len(frames))):
-                    picture = av.VideoFrame.from_ndarray(enlarged(frames, index, strip), format="gray")
-                    picture.pts, picture.time_base = index, Fraction(1, fps)
-                    container.mux(video.encode(picture))
-                if sound is not None:
-                    first = start // fps * SAMPLE_RATE
-                    piece = samples[None, first : first + SAMPLE_RATE]
-                    if piece.size:
-                        block = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
-                        block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, first, Fraction(1, SAMPLE_RATE)
-                        container.mux(sound.encode(block))
-            container.mux(video.encode(None))
-            if sound is not None:
-                container.mux(sound.encode(None))
+            if self.frames % self.fps == 0:
+                self._add_sound()
+
+    def finish(self) -> None:
+        """Write what the encoders still hold."""
+        self._add_sound()
+        self.container.mux(self.video.encode(None))
+        if self.sound is not None:
+            self.container.mux(self.sound.encode(None))
+
+    def _add_sound(self) -> None:
+        """Let the sound catch up with the frames; what the recording lacks is silence."""
+        until = round(self.frames * SAMPLE_RATE / self.fps)
+        if self.sound is None or self.audio is None or until <= self.samples:
+            return
+        piece = np.zeros((1, until - self.samples), dtype=np.float32)
+        known = self.audio[self.samples : until]
+        piece[0, : len(known)] = np.clip(known, -1, 1)
+        block = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
+        block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, self.samples, Fraction(1, SAMPLE_RATE)
+        self.container.mux(self.sound.encode(block))
+        self.samples = until
 
 
-def enlarged(frames: NDArray[np.uint8], index: int, strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One frame at the size of the video, with the strip below; uint8, both sides even as yuv420p needs them."""
-    scale = _scale(frames)
-    height, width = (side * scale for side in frames.shape[1:])
-    picture = np.asarray(Image.fromarray(frames[index]).resize((width, height), Image.Resampling.BICUBIC))
+def enlarged(frame: NDArray[np.uint8], strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame (H, W) at the size of the video, with the strip below; uint8, both sides even as yuv420p needs them."""
+    scale = _scale(frame.shape)
+    height, width = (side * scale for side in frame.shape)
+    picture = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
     picture = np.pad(picture, ((0, _even(height) - height), (0, _even(width) - width)), mode="edge")
     return np.concatenate([picture, strip])
 
@@ -101,18 +163,9 @@ def caption_strip(caption: str, width: int) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _fitted(audio: NDArray[np.float32], count: int, fps: int) -> NDArray[np.float32]:
-    """`audio` cut or filled with silence to the length of `count` frames."""
-    length = round(count * SAMPLE_RATE / fps)
-    fitted = np.zeros(length, dtype=np.float32)
-    fitted[: min(length, len(audio))] = np.clip(audio[:length], -1, 1)
-    return fitted
-
-
-def _scale(frames: NDArray[np.uint8]) -> int:
-    """Least integer that brings the short side to `SHORT_SIDE`."""
-    short: int = min(frames.shape[1:])
-    return -(-SHORT_SIDE // short)
+def _scale(size: tuple[int, ...]) -> int:
+    """Least integer that brings the shorter of two sides to `SHORT_SIDE`."""
+    return -(-SHORT_SIDE // min(size))
 
 
 def _even(side: int) -> int:
