@@ -194,8 +194,8 @@ def predict(
         ckpt_path: checkpoint of `wav2uti fit`, or those of a cascade's stages, first to last, with commas between them;
             without it the newest one under runs/.
         output: folder for the results.
-        sampler: how to draw, such as `--sampler StochasticHeun --sampler.s_churn 0`; by default the paper's sampler.
-            Like steps and guidance it is that of every stage.
+        sampler: how to draw, such as the paper's `--sampler StochasticHeun --sampler.steps 256`; by default DPMSolver
+            with eta 1. Like steps and guidance it is that of every stage.
         steps: steps of the sampler; 32 by default.
         guidance: how to guide, such as `--guidance.scale 1` for not at all, which halves the time.
         transcriber: writes down what is said where no text is given, such as `--transcriber Transcriber
