@@ -1,5 +1,7 @@
 """The student: begun from a trained model, tuned in stages, and drawn from in a few calls."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,11 @@ def test_gradients_reach_fusion_and_network(student: ConsistencyTask, tuned: Run
     student.training_step(some_batch(tuned), 0).backward()
     without = [name for name, p in student.named_parameters() if p.requires_grad and p.grad is None]
     assert not without  # several GPUs would wait for them
+
+
+@pytest.mark.slow
+def test_a_new_process_draws_from_a_student(tuned: Run, tmp_path: Path) -> None:
+    """In which nothing has imported its class before the checkpoint names it."""
+    said = [f"--shards={tuned.corpus}", "--recording=s01_u000", f"--ckpt_path={tuned.checkpoint}"]
+    subprocess.run([sys.executable, "-m", "wav2uti", "predict", *said, f"--output={tmp_path}"], check=True)
+    assert (tmp_path / "s01_u000.mp4").exists()
