@@ -32,7 +32,7 @@ demo: install  ## the whole job on simulated data: corpus, training, scores, vid
 	for id in $(DEMO_RECORDINGS); do \
 	    $(BIN)/wav2uti predict --shards $(DEMO_CORPUS) --recording $$id \
 	        --ckpt_path $(DEMO_RUN)/checkpoints/last.ckpt --output $(DEMO_RUN)/predictions \
-	        --sampler StochasticHeun --sampler.steps 10 --sampler.sigma_max 80 --sampler.s_churn 0 --guidance.scale 1 || exit 1; \
+	        --sampler DPMSolver --sampler.steps 16 --sampler.sigma_max 80 --sampler.eta 1 --guidance.scale 1 || exit 1; \
 	done
 	@echo
 	@echo 'SIMULATED data throughout. Speakers s14 and s15 were never trained on.'
