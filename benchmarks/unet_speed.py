@@ -1,7 +1,7 @@
 """Time and memory of a training step and of a sampling step: this project's U-Net against two published ones.
 
-    pip install --no-deps --target /tmp/peers imagen-pytorch einops beartype
-    python benchmarks/unet_speed.py --peers /tmp/peers --output benchmarks/results/unet_speed.json
+    pip install --no-deps --target peers imagen-pytorch einops beartype
+    python benchmarks/unet_speed.py --peers peers --output benchmarks/results/unet_speed.json
 
 Three levels of widths 1-2-4 over the base width, two residual blocks a level, one clip of 16 grey frames:
 
