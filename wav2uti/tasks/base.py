@@ -134,9 +134,6 @@ class Task(pl.LightningModule):
         Raises:
             InputError: where the file is missing, broken or no checkpoint of this project.
         """
-        # Lightning builds only classes that have been imported; this one brings the others along.
-        import wav2uti.tasks.consistency  # noqa: F401 (here: it imports this file)
-
         path = Path(path)
         check_checkpoint(path)
         try:
