@@ -1,5 +1,6 @@
 """The task: its checkpoint rebuilds it, its choices stay out of it, and it draws recordings of any length."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from conftest import Run, fit_debug
 from wav2uti.data.module import ClipData
 from wav2uti.diffusion.guidance import Guidance
 from wav2uti.diffusion.sampler import StochasticHeun
+from wav2uti.diffusion.unet import UNet
 from wav2uti.errors import InputError
 from wav2uti.tasks.base import Task
 from wav2uti.tasks.batch import Batch
@@ -181,6 +183,22 @@ def test_text_has_a_scale_of_its_own(task: DiffusionTask, run: Run) -> None:
     batch = some_batch(run)
     generated = [task.test_step(b, 0)["generated"] for b in (batch, {**batch, "text": batch["text"] + 1})]
     assert torch.equal(*generated)
+
+
+def test_a_model_that_never_went_without_its_condition_is_not_guided_by_that(run: Run) -> None:
+    saved = torch.load(run.checkpoint, weights_only=True)
+    options = {"facts": saved["hyper_parameters"]["facts"], "net": partial(UNet, channels=16, multipliers=(1, 2))}
+    assert DiffusionTask(**options).guidance.scale == 3.0
+    never = DiffusionTask(**options, drop_condition=0.0)
+    assert never.guidance.scale == 1.0
+    batch = some_batch(run)
+    never.guidance = Guidance(2.0)
+    with pytest.raises(InputError, match=r"without drop_condition.* scale of 2: set guidance.scale to 1"):
+        never.test_step(batch, 0)
+    # By a weaker model it may be.
+    never.guidance = Guidance(2.0, weak=str(run.checkpoint))
+    never.sampler = StochasticHeun(steps=1)
+    assert torch.isfinite(never.test_step(batch, 0)["generated"]).all()
 
 
 def test_places_of_the_tokens_matter_and_default_to_an_even_spread(task: DiffusionTask) -> None:

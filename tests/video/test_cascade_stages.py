@@ -252,7 +252,7 @@ def test_the_earlier_clip_is_in_every_estimate_that_guidance_combines(monkeypatc
     assert task.describe()["low"] == {"size": 8, "frame_step": 1, "of": "real frames", "noise": 0.2}
 
 
-def test_checkpoints_of_a_cascade(run: Run, tmp_path: Path) -> None:
+def test_checkpoints_of_a_cascade(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Stages train independently, through the command line; a list of their checkpoints is the cascade."""
     low = "--model.init_args.low.size=8"
     base = fit_debug(run.corpus, tmp_path / "base", "--data.size=8", "--data.frame_step=2", "--data.clip_frames=8")
@@ -272,8 +272,14 @@ def test_checkpoints_of_a_cascade(run: Run, tmp_path: Path) -> None:
                        Task.from_checkpoint(later.checkpoint).denoiser.net.low_noise[0].weight)  # fmt: skip
     drawing = ["--sampler=StochasticHeun", "--sampler.steps=1", "--guidance.scale=1", "--device=cpu"]
     speech = [f"--shards={run.corpus}", "--recording=s00_u000", f"--output={tmp_path / 'drawn'}"]
-    assert main(["predict", f"--ckpt_path={base.checkpoint},{later.checkpoint}", *speech, *drawing]) == 0
-    assert np.load(tmp_path / "drawn" / "s00_u000.npz")["frames"].shape[1:] == (16, 16)
+    listed = [f"--ckpt_path={base.checkpoint},{later.checkpoint}", *speech, *drawing]
+    assert main(["predict", *listed]) == 0
+    drawn = np.load(tmp_path / "drawn" / "s00_u000.npz")["frames"]
+    assert drawn.shape[1:] == (16, 16)
+    assert main(["predict", *listed, "--augmentation=1"]) == 0
+    assert not np.array_equal(np.load(tmp_path / "drawn" / "s00_u000.npz")["frames"], drawn)
+    assert main(["predict", *listed, "--augmentation=2"]) != 0
+    assert "a level of noise from 0 to 1, not 2" in capsys.readouterr().err
     assert isinstance(from_checkpoints([run.checkpoint]), DiffusionTask)
     with pytest.raises(InputError, match=r"last\.ckpt is to be the first, but draws on frames of 8x8 at 30"):
         from_checkpoints([later.checkpoint, base.checkpoint])

@@ -156,6 +156,17 @@ def enlarge(low: Tensor, frames: int, size: int, step: int = 1) -> Tensor:
     return large.reshape(*batch, frames, size, size)
 
 
+def checked_level(level: float) -> float:
+    """The level of the augmentation, for `log_snr`.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not 0 <= level <= 1:
+        raise InputError(f"augmentation is a level of noise from 0 to 1, not {level:g}.")
+    return level
+
+
 def log_snr(level: Tensor) -> Tensor:
     """ln(alpha^2 / sigma^2) of the augmentation at levels 0 (clean) to 1 (noise alone), any shape, float32.
 

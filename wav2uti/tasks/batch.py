@@ -5,6 +5,8 @@ from typing import NotRequired, TypedDict
 import torch
 from torch import Tensor
 
+from wav2uti.diffusion.seeds import derived_generator
+
 
 class Batch(TypedDict):
     """Clips in one tensor a field.
@@ -37,6 +39,18 @@ class Batch(TypedDict):
     mm_per_pixel: NotRequired[Tensor]
 
 
-def without_text(batch: Batch) -> Batch:
-    """The same clips with no token to attend to."""
-    return {**batch, "text_mask": torch.zeros_like(batch["text_mask"])} if "text_mask" in batch else batch
+def without_text(batch: Batch, clips: Tensor | None = None) -> Batch:
+    """The same with no token to attend to in some clips, (B,) bool, or in all of them."""
+    if "text_mask" not in batch:
+        return batch
+    mask = batch["text_mask"]
+    return {**batch, "text_mask": torch.zeros_like(mask) if clips is None else mask & ~clips[:, None]}
+
+
+def clip_generators(batch: Batch, seed: int, *use: str) -> list[torch.Generator]:
+    """Random numbers of each clip: its picture depends neither on its batch nor on the number of processes.
+
+    use: what they are for, where that is not the sampler.
+    """
+    places = batch["progress"][:, 0].tolist()
+    return [derived_generator(seed, *use, id, f"{place:.6f}") for id, place in zip(batch["ids"], places, strict=True)]

@@ -39,7 +39,7 @@ class ConsistencyTask(DiffusionTask):
         pairs: Pairs = Pairs(),  # noqa: B008 (it is frozen)
         c: float | None = 0.00054,
         sampler: Sampler | None = None,
-        guidance: Guidance = Guidance(scale=1.0),  # noqa: B008 (it is frozen)
+        guidance: Guidance | None = None,
         drop_condition: float = 0.0,
         **options: Any,
     ) -> None:
@@ -48,7 +48,7 @@ class ConsistencyTask(DiffusionTask):
             start_from=start_from,
             noise=noise,
             sampler=sampler or Consistency(steps=2),
-            guidance=guidance,
+            guidance=guidance or Guidance(scale=1.0),
             drop_condition=drop_condition,
             **options,
         )

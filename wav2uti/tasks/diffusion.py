@@ -15,19 +15,18 @@ from wav2uti.condition import reference as speaker_reference
 from wav2uti.condition.condition import Condition
 from wav2uti.condition.fusion import Fusion, NullAcoustic
 from wav2uti.condition.stretches import fused_stretches
-from wav2uti.diffusion.cascade import EarlierStage, LowResolution, whole_steps
+from wav2uti.diffusion.cascade import EarlierStage, LowResolution, checked_level, whole_steps
 from wav2uti.diffusion.denoiser import Denoiser
 from wav2uti.diffusion.guidance import Guidance, Told, guided, together
 from wav2uti.diffusion.loss import EDMLoss, LossBySigma
 from wav2uti.diffusion.sampler import Denoise, DPMSolver, Generators, Sampler
 from wav2uti.diffusion.sampler import noise as standard_noise
 from wav2uti.diffusion.schedule import LogNormalSigma
-from wav2uti.diffusion.seeds import derived_generator
 from wav2uti.diffusion.unet import UNet
 from wav2uti.diffusion.windows import Reel, Windows, split, stream
 from wav2uti.errors import InputError
 from wav2uti.tasks.base import Progress, Task, trained_task
-from wav2uti.tasks.batch import Batch, without_text
+from wav2uti.tasks.batch import Batch, clip_generators, without_text
 from wav2uti.tasks.regression import Regression, RegressionTask, whole_recording
 
 # Frames in one call of the network when a long recording is drawn: bounds the memory.
@@ -59,12 +58,13 @@ class DiffusionTask(Task):
         sigma_data: standard deviation of the frames on [-1, 1]; `auto` measures it on the training frames.
         noise: distribution of the noise level in training.
         drop_condition: share of the training clips without sound and text, for guidance.
-        drop_text: share of the training clips whose text alone is dropped, for `text_guidance`.
+        drop_text: share of the training clips whose text alone is dropped, for guidance with a `text_scale`.
         drop_audio: share of the training clips whose sound alone is dropped: a learnt vector stands for it.
         drop_reference: share of the training clips without their reference frame.
         sampler: how clips are drawn, by default DPMSolver with eta 1 in 32 steps, the cheapest within 5 % of the
             paper's 256 steps of stochastic Heun (benchmarks/sampling.py); not stored in the checkpoint.
-        guidance: how drawing is guided; not stored in the checkpoint.
+        guidance: how drawing is guided, by default with a scale of 3, or not at all where no training clip goes without
+            sound and text; not stored in the checkpoint.
         overlap: frames that neighbouring windows share where a recording is longer than a training clip; at most
             half a clip.
         draft_from: checkpoint of the `RegressionTask` whose weights the draft has; not stored in the checkpoint.
@@ -89,7 +89,7 @@ class DiffusionTask(Task):
         drop_audio: float = 0.0,
         drop_reference: float = 0.1,
         sampler: Sampler | None = None,
-        guidance: Guidance = Guidance(),  # noqa: B008 (it is frozen)
+        guidance: Guidance | None = None,
         overlap: int = 8,
         draft: Callable[[dict[str, Any]], Regression] | None = None,
         draft_from: str | None = None,
@@ -108,15 +108,13 @@ class DiffusionTask(Task):
                 f"drop_text ({drop_text}) and drop_audio ({drop_audio}) are shares of the training clips: "
                 "0 or more each, and no more than 1 together."
             )
-        if not 0 <= augmentation <= 1:
-            raise InputError(f"augmentation is a level of noise from 0 to 1, not {augmentation}.")
         self.earlier = None
         if low is not None:
             # Checkpoints of earlier versions do not state the frame step: they have all frames.
             shape = facts["size"], facts.get("frame_step", 1)
             low.check(*shape)
             self.earlier = EarlierStage(low, *shape, facts["frame_mean"], facts["frame_std"])
-        self.augmentation = augmentation
+        self.augmentation = checked_level(augmentation)
         text = facts["text"]
         # Checkpoints of earlier versions do not state the layers: they have one.
         layers = facts["acoustic"].get("layers", 1)
@@ -139,7 +137,7 @@ class DiffusionTask(Task):
         self.drop_audio = drop_audio
         self.drop_reference = drop_reference
         self.sampler = sampler or DPMSolver(eta=1.0)
-        self.guidance = guidance
+        self.guidance = guidance or Guidance(3.0 if drop_condition > 0 else 1.0)
         self.weak_models: dict[str, DiffusionTask] = {}  # in a dict: no part of this module or its checkpoints
         self.overlap = overlap
         self.draw_seed = draw_seed
@@ -225,7 +223,7 @@ class DiffusionTask(Task):
             return cond
         y = batch["frames"]
         if level is None:
-            level, generator = torch.full((len(y),), self.augmentation), self.clip_generators(batch, "low")
+            level, generator = torch.full((len(y),), self.augmentation), clip_generators(batch, self.draw_seed, "low")
         noise = torch.randn_like(y) if generator is None else standard_noise(y.shape, generator).to(y.device)
         return cond._replace(**self.earlier.of_real(y, level.to(y.device), noise)._asdict())
 
@@ -247,10 +245,20 @@ class DiffusionTask(Task):
         )
 
     def guide(self, told: Told) -> Denoise:
-        """The denoiser of the conditions that its guidance needs."""
+        """The denoiser of the conditions that its guidance needs; see `check_guidance`."""
         weak = self.weak
+        if weak is None:
+            self.check_guidance()
         bound = None if weak is None or told.weak is None else partial(weak.denoiser, cond=told.weak)
         return guided(self.denoiser, told.whole, self.null(told.whole), self.guidance, told.audio, bound)
+
+    def check_guidance(self) -> None:
+        """Raise an InputError where guidance leans on an estimate without sound and text that was never trained."""
+        if self.guidance.scale != 1 and self.drop_condition == 0:
+            raise InputError(
+                f"The model was trained without drop_condition, so it cannot be guided by a scale of "
+                f"{self.guidance.scale:g}: set guidance.scale to 1, or guide by a weaker model (guidance.weak)."
+            )
 
     @property
     def guides_text(self) -> bool:
@@ -289,9 +297,7 @@ class DiffusionTask(Task):
         if not self.drop_text and not self.drop_audio:
             return batch  # and no random number drawn
         chance = torch.rand(len(batch["ids"]), device=self.device)
-        left: Batch = {**batch}
-        if "text_mask" in batch:
-            left["text_mask"] = batch["text_mask"] & (chance >= self.drop_text)[:, None]
+        left: Batch = {**without_text(batch, chance < self.drop_text)}
         if self.null_acoustic is not None:
             left["acoustic"] = self.null_acoustic(batch["acoustic"], chance >= 1 - self.drop_audio)
         return left
@@ -330,20 +336,8 @@ class DiffusionTask(Task):
         told = self.tell(batch)
         center = self.denoiser.center(told.whole)
         shape = batch["frames"].shape
-        return {
-            "generated": self.sampler.draw(self.guide(told), shape, self.clip_generators(batch), self.device, center)
-        }
-
-    def clip_generators(self, batch: Batch, *use: str) -> list[torch.Generator]:
-        """Random numbers of each clip: its picture depends neither on its batch nor on the number of processes.
-
-        use: what they are for, where that is not the sampler.
-        """
-        places = batch["progress"][:, 0].tolist()
-        return [
-            derived_generator(self.draw_seed, *use, id, f"{place:.6f}")
-            for id, place in zip(batch["ids"], places, strict=True)
-        ]
+        generators = clip_generators(batch, self.draw_seed)
+        return {"generated": self.sampler.draw(self.guide(told), shape, generators, self.device, center)}
 
     @torch.no_grad()
     def stream(

@@ -15,7 +15,7 @@ from wav2uti.condition.fusion import Fusion
 from wav2uti.diffusion.windows import Windows, ramp, split
 from wav2uti.errors import InputError
 from wav2uti.tasks.base import Progress, Task
-from wav2uti.tasks.batch import Batch
+from wav2uti.tasks.batch import Batch, without_text
 
 FusionFactory = Callable[[int, int | None, int], Fusion]
 RegressorFactory = Callable[[int, int, bool], Regressor]
@@ -137,11 +137,9 @@ class RegressionTask(Task):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Squared error in units of the frames' variance; reference and text dropped at random."""
         chance = torch.rand(2, len(batch["ids"]), device=self.device)
-        seen: Batch = {**batch}
+        seen: Batch = {**without_text(batch, chance[1] < self.drop_text)}
         if "reference" in batch:
             seen["reference"] = speaker_reference.drop(batch["reference"], chance[0] < self.drop_reference)
-        if "text_mask" in batch:
-            seen["text_mask"] = batch["text_mask"] & (chance[1] >= self.drop_text)[:, None]
         loss = self.error(seen)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["ids"]))
         return loss

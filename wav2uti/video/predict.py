@@ -14,6 +14,7 @@ from torch import Tensor
 from wav2uti.clock import FPS, frames_in
 from wav2uti.corpus.recording import Interval
 from wav2uti.corpus.shards import Shard, find_shards
+from wav2uti.diffusion.cascade import checked_level
 from wav2uti.diffusion.guidance import Guidance
 from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
@@ -58,6 +59,7 @@ class Predictor:
         seed: int = 0,
         progress: Progress | None = None,
         words: Sequence[Interval] = (),
+        augmentation: float | None = None,
     ) -> NDArray[np.uint8]:
         """The tongue for one recording of speech; see `stream` for the arguments.
 
@@ -65,7 +67,7 @@ class Predictor:
             uint8 (T, H, W) at 60 frames a second.
         """
         return np.concatenate(
-            list(self.stream(audio, text, reference, sampler, steps, guidance, seed, progress, words))
+            list(self.stream(audio, text, reference, sampler, steps, guidance, seed, progress, words, augmentation))
         )
 
     def stream(
@@ -79,6 +81,7 @@ class Predictor:
         seed: int = 0,
         progress: Progress | None = None,
         words: Sequence[Interval] = (),
+        augmentation: float | None = None,
     ) -> Iterator[NDArray[np.uint8]]:
         """The same in parts, as soon as they are drawn: the frames are never in memory as a whole.
 
@@ -95,6 +98,8 @@ class Predictor:
             seed: the same seed gives the same frames on the same machine.
             progress: called with (done, total) after each step.
             words: words of the text with their times, for a model trained with them.
+            augmentation: level of the noise, 0 to 1, that later stages of a cascade are given the earlier clip with;
+                None for their own.
 
         Returns:
             uint8 (n, H, W) each, at 60 frames a second; T frames in all.
@@ -107,6 +112,8 @@ class Predictor:
             if steps is not None:
                 stage.sampler = stage.sampler.with_steps(steps)
             stage.guidance = guidance or stage.guidance
+            if augmentation is not None:
+                stage.augmentation = checked_level(augmentation)
         tokens, places = self._read(audio, text, words)
         parts = self.task.stream(
             self._hear(audio),
@@ -174,6 +181,7 @@ def predict(
     sampler: Sampler | None = None,
     steps: int | None = None,
     guidance: Guidance | None = None,
+    augmentation: float | None = None,
     transcriber: Transcriber | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -198,6 +206,8 @@ def predict(
             with eta 1. Like steps and guidance it is that of every stage.
         steps: steps of the sampler; 32 by default.
         guidance: how to guide, such as `--guidance.scale 1` for not at all, which halves the time.
+        augmentation: in a cascade, level of the noise (0 to 1) that later stages see the earlier clip through, 0.2 by
+            default: more hides more of its mistakes and of its details.
         transcriber: writes down what is said where no text is given, such as `--transcriber Transcriber
             --transcriber.model openai/whisper-tiny`; by default the one that wrote the texts of the model's corpus.
         seed: the same seed gives the same frames.
@@ -235,6 +245,7 @@ def predict(
             seed,
             progress=lambda done, total: bar.update(line, completed=done, total=total),
             words=speech.words,
+            augmentation=augmentation,
         )
         written = write_results(output, speech, parts, note)
     for kind, path in written.items():
