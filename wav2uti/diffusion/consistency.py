@@ -28,6 +28,7 @@ from torch import Tensor
 
 from wav2uti.diffusion.denoiser import Denoiser
 from wav2uti.diffusion.loss import SampleLoss
+from wav2uti.diffusion.noise import noise_like
 from wav2uti.diffusion.schedule import LogNormalSigma
 from wav2uti.errors import InputError
 
@@ -110,10 +111,7 @@ class ConsistencyLoss:
         generator: see `EDMLoss`.
         """
         sigma = self.distribution(len(y), generator).to(y.device)
-        if generator is None:
-            noise = torch.randn_like(y, dtype=torch.float32)
-        else:
-            noise = torch.randn(y.shape, generator=generator).to(y.device)
+        noise = noise_like(y, generator)
         scale = SIGMA_DATA / denoiser.sigma_data
         t = sigma * scale
         r = self.pairs.partner(t, self.stage)

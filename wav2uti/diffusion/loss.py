@@ -15,6 +15,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from wav2uti.diffusion.denoiser import Denoiser
+from wav2uti.diffusion.noise import noise_like
 from wav2uti.diffusion.schedule import LogNormalSigma
 
 
@@ -45,11 +46,7 @@ class EDMLoss:
         noise comes from the global generator of y's device (training).
         """
         sigma = self.distribution(len(y), generator).to(y.device)
-        if generator is None:
-            noise = torch.randn_like(y, dtype=torch.float32)
-        else:
-            noise = torch.randn(y.shape, generator=generator).to(y.device)
-        x = y.float() + sigma.view(-1, 1, 1, 1, 1) * noise
+        x = y.float() + sigma.view(-1, 1, 1, 1, 1) * noise_like(y, generator)
         error = denoiser.raw(x, sigma, cond) - denoiser.target(y, x, sigma, cond)
         return SampleLoss(error.square().flatten(1).mean(1), sigma)
 

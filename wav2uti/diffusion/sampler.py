@@ -13,12 +13,11 @@ from typing import Literal, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from wav2uti.diffusion.noise import Generators, noise
 from wav2uti.diffusion.schedule import consistency_sigmas, exponential_sigmas, karras_sigmas, linear_sigmas
 from wav2uti.diffusion.solvers import Draw, Plan, consistency, dpm_solver, heun
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
-# One generator for a batch, or one for each of its clips, whose noise then does not depend on its neighbours.
-Generators = torch.Generator | Sequence[torch.Generator] | None
 Schedule = Literal["karras", "exponential", "linear"]
 
 
@@ -30,15 +29,6 @@ class Step(NamedTuple):
     sigma: float  # noise level that x now has; 0 at the end
     x: Tensor  # (B, C, T, H, W) float32; the finished clips at the end
     denoised: Tensor  # like x: the last estimate of the clean clips, for a preview
-
-
-def noise(shape: Sequence[int], generator: Generators) -> Tensor:
-    """Standard normal noise (B, ...) on the CPU, from one generator or from one for each of the B clips."""
-    if generator is None or isinstance(generator, torch.Generator):
-        return torch.randn(tuple(shape), generator=generator)
-    if len(generator) != shape[0]:
-        raise ValueError(f"{len(generator)} generators do not fit {shape[0]} clips")
-    return torch.stack([torch.randn(tuple(shape[1:]), generator=one) for one in generator])
 
 
 @torch.no_grad()

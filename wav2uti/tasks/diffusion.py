@@ -19,8 +19,8 @@ from wav2uti.diffusion.cascade import EarlierStage, LowResolution, checked_level
 from wav2uti.diffusion.denoiser import Denoiser
 from wav2uti.diffusion.guidance import Guidance, Told, guided, together
 from wav2uti.diffusion.loss import EDMLoss, LossBySigma
-from wav2uti.diffusion.sampler import Denoise, DPMSolver, Generators, Sampler
-from wav2uti.diffusion.sampler import noise as standard_noise
+from wav2uti.diffusion.noise import Generators, noise_like
+from wav2uti.diffusion.sampler import Denoise, DPMSolver, Sampler
 from wav2uti.diffusion.schedule import LogNormalSigma
 from wav2uti.diffusion.unet import UNet
 from wav2uti.diffusion.windows import Reel, Windows, split, stream
@@ -224,8 +224,7 @@ class DiffusionTask(Task):
         y = batch["frames"]
         if level is None:
             level, generator = torch.full((len(y),), self.augmentation), clip_generators(batch, self.draw_seed, "low")
-        noise = torch.randn_like(y) if generator is None else standard_noise(y.shape, generator).to(y.device)
-        return cond._replace(**self.earlier.of_real(y, level.to(y.device), noise)._asdict())
+        return cond._replace(**self.earlier.of_real(y, level.to(y.device), noise_like(y, generator))._asdict())
 
     def drafted(self, batch: Batch) -> Tensor | None:
         """The draft of a batch (B, 1, T, H, W), where the model begins from one; no gradient flows into it."""
