@@ -14,7 +14,6 @@ The speech and its text are those of SIMULATED recordings, joined until they are
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -40,6 +39,14 @@ from wav2uti.tasks.base import Task
 from wav2uti.video.predict import load
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# A new process has its parent's greatest memory for its own until it is larger: this one between them is small.
+RUNNER = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(usage.ru_maxrss, usage.ru_utime + usage.ru_stime)
+sys.exit(code)
+"""
 SEED = 23  # of the simulated speakers, which no corpus of a config has
 RESAMPLES = 2000
 
@@ -91,17 +98,16 @@ def peak(ckpt: Path, minutes: float, steps: int, folder: Path) -> dict[str, Any]
                "--sampler=DPMSolver", f"--steps={steps}", "--guidance.scale=1", "--device=cpu",
                f"--output={folder / 'out'}"]  # fmt: skip
     begun = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"wav2uti predict failed with {process.returncode}")
+    done = subprocess.run([sys.executable, "-c", RUNNER, *command], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"wav2uti predict failed with {done.returncode}")
+    kilobytes, cpu_seconds = map(float, done.stdout.split())  # kB on Linux
     return {
         "minutes": minutes,
         "frames": frames_in(samples),
-        "peak_mb": round(usage.ru_maxrss / 1024, 1),  # kB on Linux
+        "peak_mb": round(kilobytes / 1024, 1),
         "seconds": round(time.perf_counter() - begun, 1),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "files_mb": {
             p.suffix: round(p.stat().st_size / 1e6, 2) for p in sorted((folder / "out").glob(f"{sound.stem}.*"))
         },
