@@ -86,7 +86,7 @@ def together(several: Sequence[Told]) -> Told:
 def guided(
     denoiser: Denoiser,
     cond: Condition,
-    null_cond: Condition,
+    null_cond: Condition | None,
     guidance: Guidance,
     audio_cond: Condition | None = None,
     weak: Denoise | None = None,
@@ -94,7 +94,8 @@ def guided(
     """Binds a denoiser to its condition with guidance: the `denoise(x, sigma)` that samplers call.
 
     cond, null_cond, audio_cond: for the same clips, with all, nothing, and sound without text of what the network is
-    told. weak: the weaker model with its own condition bound, for autoguidance.
+    told; `null_cond` is None for a network that was always told something. weak: the weaker model with its own
+    condition bound, for autoguidance.
 
     Estimates whose weight is zero, and clips outside of the interval, are not evaluated: one scale costs two
     evaluations a call, and one where it is 1 (the plain conditional model) or 0; two scales that differ cost three,
@@ -105,7 +106,14 @@ def guided(
         text_scale = scale
     # The weights of the estimates add up to 1.
     if weak is None:
-        terms = [(text_scale, cond), (1 - scale, null_cond)]
+        terms = [(text_scale, cond)]
+        if scale != 1:
+            if null_cond is None:
+                raise InputError(
+                    f"The model was trained without drop_condition, so it cannot be guided by a scale of {scale:g}: "
+                    "set guidance.scale to 1, or guide by a weaker model (guidance.weak)."
+                )
+            terms.append((1 - scale, null_cond))
         if audio_cond is not None:
             terms.append((scale - text_scale, audio_cond))
     else:

@@ -244,20 +244,11 @@ class DiffusionTask(Task):
         )
 
     def guide(self, told: Told) -> Denoise:
-        """The denoiser of the conditions that its guidance needs; see `check_guidance`."""
+        """The denoiser of the conditions that its guidance needs; see `guided`."""
         weak = self.weak
-        if weak is None:
-            self.check_guidance()
         bound = None if weak is None or told.weak is None else partial(weak.denoiser, cond=told.weak)
-        return guided(self.denoiser, told.whole, self.null(told.whole), self.guidance, told.audio, bound)
-
-    def check_guidance(self) -> None:
-        """Raise an InputError where guidance leans on an estimate without sound and text that was never trained."""
-        if self.guidance.scale != 1 and self.drop_condition == 0:
-            raise InputError(
-                f"The model was trained without drop_condition, so it cannot be guided by a scale of "
-                f"{self.guidance.scale:g}: set guidance.scale to 1, or guide by a weaker model (guidance.weak)."
-            )
+        null = self.null(told.whole) if self.drop_condition > 0 else None
+        return guided(self.denoiser, told.whole, null, self.guidance, told.audio, bound)
 
     @property
     def guides_text(self) -> bool:
