@@ -17,6 +17,7 @@ import pytest
 from wav2uti.errors import InputError
 from wav2uti.prepare import executors, processes
 from wav2uti.prepare.executors import Executor, Inline, Outcome, Processes, make_executor
+from wav2uti.prepare.tasks import Task
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 KINDS = [pytest.param(Inline, id="inline"), pytest.param(lambda: Processes(2), id="processes")]
@@ -74,16 +75,29 @@ def test_every_task_has_one_outcome(start: Callable[[], Executor], tmp_path: Pat
 
 
 @pytest.mark.parametrize("start", KINDS)
-def test_new_work_goes_before_old(start: Callable[[], Executor], tmp_path: Path) -> None:
+def test_new_work_goes_before_old(
+    start: Callable[[], Executor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order in which tasks are handed over: a slow worker's answer may come after many of a quick one's."""
     order: list[str] = []
     with start() as executor:
+        take = executor._next
+
+        def watched() -> Task | None:
+            task = take()
+            order.extend([task.key] if task else [])
+            return task
+
+        monkeypatch.setattr(executor, "_next", watched)
         for number in range(30):
             executor.submit(f"{number}", tasks.make, _job(tmp_path, number))
-        for outcome in executor.outcomes():
-            order.append(outcome.key)
-            if len(order) == 1:
-                executor.submit("new", tasks.make, _job(tmp_path, 99))
-    assert order.index("new") <= 1 + 2 * processes.AT_ONCE
+        outcomes = executor.outcomes()
+        next(outcomes)
+        handed_over = len(order)
+        executor.submit("new", tasks.make, _job(tmp_path, 99))
+        assert len(list(outcomes)) == 30
+    assert handed_over <= 1 + 2 * processes.AT_ONCE
+    assert order.index("new") == handed_over
 
 
 def test_any_other_exception_is_raised_with_the_task(tmp_path: Path) -> None:
