@@ -16,7 +16,8 @@ import wav2uti.tasks.diffusion
 import wav2uti.tasks.regression  # noqa: F401
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError, unwrapped
-from wav2uti.tasks.base import Task, check_checkpoint
+from wav2uti.tasks.base import Task
+from wav2uti.tasks.checkpoint import check_checkpoint
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 

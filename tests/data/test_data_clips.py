@@ -11,7 +11,8 @@ from tiny_corpus import make_recording, write_corpus
 
 from wav2uti.corpus.shards import RecordingInfo, Shard
 from wav2uti.data.batch import Clip, collate
-from wav2uti.data.clips import ClipDataset, ClipSampler, EveryClip, choose_references, long_enough
+from wav2uti.data.clips import ClipDataset, choose_references, long_enough
+from wav2uti.data.order import ClipSampler, EveryClip
 from wav2uti.data.pictures import Pictures
 
 REFERENCE = np.full((12, 12), 255, dtype=np.uint8)

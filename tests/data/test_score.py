@@ -9,7 +9,7 @@ from tiny_corpus import make_full_recording, make_recording, write_corpus
 
 from wav2uti.cli import main
 from wav2uti.corpus.shards import Shard, find_shards
-from wav2uti.data.clips import EveryClip
+from wav2uti.data.order import EveryClip
 from wav2uti.metrics import pixel
 from wav2uti.metrics.weights import FOLDER_VARIABLE
 

@@ -12,14 +12,8 @@ from torch.utils.data import DataLoader, Sampler
 
 from wav2uti.corpus.shards import RecordingInfo, Shard, find_shards
 from wav2uti.data.batch import collate
-from wav2uti.data.clips import (
-    ClipDataset,
-    ClipIndex,
-    ClipSampler,
-    EveryClip,
-    choose_references,
-    long_enough,
-)
+from wav2uti.data.clips import ClipDataset, choose_references, long_enough
+from wav2uti.data.order import ClipIndex, ClipSampler, EveryClip
 from wav2uti.data.pictures import Pictures, frame_statistics
 from wav2uti.data.splits import Split, split_as_given, split_by_speaker, split_by_utterance
 from wav2uti.errors import InputError

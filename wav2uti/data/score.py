@@ -10,7 +10,7 @@ from rich.progress import track
 from rich.table import Table
 
 from wav2uti.corpus.shards import RecordingInfo, Shard, find_shards
-from wav2uti.data.clips import EveryClip
+from wav2uti.data.order import EveryClip
 from wav2uti.errors import InputError
 from wav2uti.metrics.evaluation import ClipPlace, Evaluation
 from wav2uti.metrics.results import write_results

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from wav2uti.errors import InputError
 from wav2uti.speech.hub import model_name
 from wav2uti.tasks.batch import Batch
+from wav2uti.tasks.checkpoint import check_checkpoint
 
 T = TypeVar("T", bound="Task")
 
@@ -252,19 +253,3 @@ def _words(kind: str, encoder: dict[str, Any] | None, full: bool) -> str:
         return f"no {kind} encoder"
     settings = f" with {json.dumps(encoder['spec'])}" if full else ""
     return f"the {kind} encoder {encoder['name']} (width {encoder['width']}){settings}"
-
-
-def check_checkpoint(path: Path) -> None:
-    """Raise an InputError where a path is missing or holds no Lightning checkpoint; no code in it is run."""
-    if not path.is_file():
-        raise InputError(f"There is no checkpoint {path}; train one with `wav2uti fit`, or give another path.")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        missing = {"state_dict", "hyper_parameters", "pytorch-lightning_version"} - set(checkpoint)
-    except Exception as error:  # torch, zipfile and pickle each raise their own for a foreign or broken file
-        raise InputError(
-            f"{path} is no checkpoint, or a damaged one ({type(error).__name__}); "
-            "give the .ckpt file of a `wav2uti fit` run."
-        ) from error
-    if missing:
-        raise InputError(f"{path} is no checkpoint of wav2uti (it lacks {', '.join(sorted(missing))}).")
