@@ -3,21 +3,25 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_info
 
 # Imported for their short names in YAML: jsonargparse knows the subclasses of what has been imported.
-import wav2uti.checkpointing
 import wav2uti.metrics.scoring
 import wav2uti.tasks.consistency
 import wav2uti.tasks.diffusion
-import wav2uti.tasks.regression  # noqa: F401
+import wav2uti.tasks.regression
+import wav2uti.training.average
+import wav2uti.training.log
+import wav2uti.training.watch  # noqa: F401
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError, unwrapped
 from wav2uti.tasks.base import Task
 from wav2uti.tasks.checkpoint import check_checkpoint
+from wav2uti.training.checkpointing import Checkpointing, newest_whole
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
@@ -77,10 +81,24 @@ class CLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Lightning passes over a path that is no file, and a file that is no checkpoint ends in a traceback."""
-        path = self.config[self.config.subcommand].get("ckpt_path")
-        if path is not None and path not in ("best", "last", "hpc", "registry"):
+        config = self.config[self.config.subcommand]
+        path = config.get("ckpt_path")
+        if path == "last" and self.config.subcommand == "fit":
+            go_on_in_the_newest_folder(config.trainer.logger)
+        elif path is not None and path not in ("best", "last", "hpc", "registry"):
             check_checkpoint(Path(path))
         super()._parse_ckpt_path()
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """`fit --ckpt_path last` goes on from the newest checkpoint that is whole, or begins where there is none."""
+        given = super()._prepare_subcommand_kwargs(subcommand)
+        if subcommand == "fit" and given.get("ckpt_path") == "last":
+            savers = [c for c in self.trainer.callbacks if isinstance(c, Checkpointing)]
+            given["ckpt_path"] = newest_whole(savers[0].folder(self.trainer)) if savers else None
+            rank_zero_info(
+                f"Training goes on from {given['ckpt_path'] or 'its beginning: there is no checkpoint yet'}."
+            )
+        return given
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Trainer, data, and a model that a checkpoint may supply instead of the config."""
@@ -107,3 +125,14 @@ class CLI(LightningCLI):
             raise InputError("No model was given: add --config configs/NAME.yaml, or --ckpt_path of a trained one.")
         if self.subcommand != "fit" and ckpt_path is None:
             raise InputError(f"`wav2uti {self.subcommand}` needs --ckpt_path: the .ckpt file of a `wav2uti fit` run.")
+
+
+def go_on_in_the_newest_folder(logger: Any) -> None:
+    """Where a logger's config leaves the version open, make it that of the run that was saved last, if there is one."""
+    given = getattr(logger, "init_args", None)
+    if given is None or given.get("save_dir") is None or given.get("name") is None or given.get("version") is not None:
+        return
+    saved = (Path(given.save_dir) / given.name).glob("*/checkpoints/*.ckpt")
+    newest = max(saved, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is not None:
+        given.version = newest.parent.parent.name

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.fabric.utilities.distributed import DistributedSamplerWrapper
 from tiny_corpus import make_recording, write_corpus
+from torch.utils.data.distributed import DistributedSampler
 
 from wav2uti.corpus.shards import RecordingInfo, Shard
 from wav2uti.data.batch import Clip, collate
@@ -156,22 +156,25 @@ def test_every_start_is_drawn_and_none_beyond_the_end(infos: list[RecordingInfo]
     assert starts == {0, 1}
 
 
-def test_sampler_under_lightnings_distributed_wrapper(infos: list[RecordingInfo]) -> None:
-    def share(rank: int, epoch: int) -> list[tuple[int, int]]:
-        wrapper = DistributedSamplerWrapper(ClipSampler(infos, 8, seed=3), num_replicas=2, rank=rank, drop_last=True)
-        wrapper.set_epoch(epoch)
-        return list(wrapper)
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_batches_of_all_processes_are_those_of_one(processes: int, infos: list[RecordingInfo]) -> None:
+    whole = ClipSampler(infos, 8, seed=3).order(2)
+    shares = [ClipSampler(infos, 8, 3, processes, rank) for rank in range(processes)]
+    for share in shares:
+        share.set_epoch(2)
+    assert {len(share) for share in shares} == {len(whole) // processes}
+    together = [clip for clips in zip(*shares, strict=True) for clip in clips]
+    assert together == whole[: len(together)]
 
-    whole = ClipSampler(infos, 8, seed=3)
-    whole.set_epoch(2)
-    both = share(0, 2) + share(1, 2)
-    assert len(both) == 14
-    assert len(set(share(0, 2))) == 7
-    remaining = list(whole)
-    for clip in both:
-        remaining.remove(clip)
-    assert len(remaining) == 1
-    assert share(0, 2) != share(0, 3)
+
+def test_an_epoch_goes_on_at_its_place(infos: list[RecordingInfo]) -> None:
+    whole, sampler = ClipSampler(infos, 8, seed=3), ClipSampler(infos, 8, 3, processes=2, rank=1)
+    sampler.place = lambda: (4, 3)
+    assert list(sampler) == whole.order(4)[1::2][:7][3:]
+
+
+def test_lightning_does_not_share_it_out_once_more(infos: list[RecordingInfo]) -> None:
+    assert isinstance(ClipSampler(infos, 8, seed=3), DistributedSampler)
 
 
 def test_every_clip_comes_once_without_overlap_in_a_fixed_order(infos: list[RecordingInfo]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -153,10 +153,37 @@ class ClipData(pl.LightningDataModule):
         _ = self.facts, self.split
 
     def train_dataloader(self) -> DataLoader[Any]:
-        sampler = ClipSampler(self.split.train, self.span, self.seed)
-        processes = self.trainer.world_size if self.trainer is not None else 1
+        """Batches of this process. A training that goes on begins where the checkpoint was written."""
+        if self.trainer is None:
+            return self.whole_train_dataloader()
+        trainer = self.trainer
+        clips = ClipSampler(self.split.train, self.span, self.seed, trainer.world_size, trainer.global_rank)
+        if not len(clips):
+            raise InputError(
+                f"The training recordings give fewer clips than there are processes ({trainer.world_size}): train on "
+                "fewer devices or on more recordings."
+            )
+        clips.place = partial(self._place, max(len(clips) // self.batch_size, 1))
+        return self._train_loader(clips)
+
+    def whole_train_dataloader(self) -> DataLoader[Any]:
+        """Batches of one epoch for one process alone, to look at what there is to train on."""
+        return self._train_loader(ClipSampler(self.split.train, self.span, self.seed))
+
+    def _train_loader(self, clips: ClipSampler) -> DataLoader[Any]:
         # The last, smaller batch is dropped, except where it is the only one.
-        return self._loader(self.split.train, sampler, drop_last=len(sampler) >= self.batch_size * processes)
+        return self._loader(self.split.train, clips, drop_last=len(clips) >= self.batch_size)
+
+    def _place(self, batches: int) -> tuple[int, int]:
+        """The epoch, of so many batches, that training is in, and how many of its clips this process has taken.
+
+        It follows from the number of batches done, which a checkpoint brings back before the first one is asked for.
+        """
+        assert self.trainer is not None
+        limit = self.trainer.limit_train_batches
+        limited = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        epoch, done = divmod(self.trainer.fit_loop.total_batch_idx + 1, max(limited, 1))
+        return epoch, done * self.batch_size
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         recordings = self.split.val

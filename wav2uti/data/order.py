@@ -1,41 +1,61 @@
 """Which clips of the recordings are taken, and in which order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
+from torch.utils.data.distributed import DistributedSampler
 
 from wav2uti.corpus.shards import RecordingInfo
 
 ClipIndex = tuple[int, int]  # which recording, and its first frame
 
 
-class ClipSampler(Sampler[ClipIndex]):
+class ClipSampler(DistributedSampler[ClipIndex]):
     """Clips at random places, shuffled: one epoch takes frames // clip_frames clips of every recording.
 
-    The order depends on the seed and the epoch alone. Lightning calls `set_epoch`, also through its
-    DistributedSamplerWrapper, so that each process takes its share of the same order.
+    The order depends on the seed and the epoch alone. Of several processes each takes every so many of them: batch k of
+    all processes together holds the clips that batch k of a single one with as many clips would hold. It is a
+    `DistributedSampler` so that Lightning does not share it out once more.
+
+    Args:
+        recordings: that clips are cut from.
+        clip_frames: stored frames that a clip extends over.
+        seed: of places and order.
+        processes, rank: of how many processes this is which.
+
+    Attributes:
+        place: asked at the beginning of each iteration for the epoch and for the number of its clips that this process
+            has taken already: a training that goes on in the middle of an epoch does not begin it anew. None takes the
+            epoch of `set_epoch` from its beginning.
     """
 
-    def __init__(self, recordings: Sequence[RecordingInfo], clip_frames: int, seed: int) -> None:
+    def __init__(
+        self,
+        recordings: Sequence[RecordingInfo],
+        clip_frames: int,
+        seed: int,
+        processes: int = 1,
+        rank: int = 0,
+    ) -> None:
         self.frames = np.array([info.frames for info in recordings], dtype=np.int64)
         self.clip_frames = clip_frames
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return int((self.frames // self.clip_frames).sum())
+        clips = range(int((self.frames // clip_frames).sum()))
+        # It asks a data set for nothing but its length.
+        super().__init__(clips, processes, rank, shuffle=False, seed=seed, drop_last=True)  # type: ignore[arg-type]
+        self.place: Callable[[], tuple[int, int]] | None = None
 
     def __iter__(self) -> Iterator[ClipIndex]:
-        rng = np.random.default_rng([self.seed, self.epoch])
+        epoch, taken = (self.epoch, 0) if self.place is None else self.place()
+        share = self.order(epoch)[self.rank :: self.num_replicas][: self.num_samples]
+        return iter(share[taken:])
+
+    def order(self, epoch: int) -> list[ClipIndex]:
+        """All clips of an epoch, of all processes."""
+        rng = np.random.default_rng([self.seed, epoch])
         recordings = np.repeat(np.arange(len(self.frames)), self.frames // self.clip_frames)
         starts = rng.integers(0, self.frames[recordings] - self.clip_frames + 1)
-        for k in rng.permutation(len(recordings)):
-            yield int(recordings[k]), int(starts[k])
+        return [(int(recordings[k]), int(starts[k])) for k in rng.permutation(len(recordings))]
 
 
 class EveryClip(Sampler[ClipIndex]):

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from wav2uti.diffusion.denoiser import Denoiser
-from wav2uti.diffusion.loss import SampleLoss
-from wav2uti.diffusion.noise import noise_like
+from wav2uti.diffusion.loss import SampleLoss, drawn_levels
+from wav2uti.diffusion.noise import Generators, noise_like
 from wav2uti.diffusion.schedule import LogNormalSigma
 from wav2uti.errors import InputError
 
@@ -104,13 +104,13 @@ class ConsistencyLoss:
         self.stage = self.pairs.first
 
     def __call__(
-        self, denoiser: Denoiser, y: Tensor, cond: Any, generator: torch.Generator | None = None
+        self, denoiser: Denoiser, y: Tensor, cond: Any, generator: Generators = None, sigma: Tensor | None = None
     ) -> SampleLoss:
-        """Draws sigma and noise for each clip of y (B, C, T, H, W) and compares f at sigma and at its partner.
+        """Draws noise for each clip of y (B, C, T, H, W) and compares f at sigma (B,) and at its partner.
 
-        generator: see `EDMLoss`.
+        generator, sigma: see `EDMLoss`.
         """
-        sigma = self.distribution(len(y), generator).to(y.device)
+        sigma = drawn_levels(self.distribution, len(y), generator, sigma).to(y.device)
         noise = noise_like(y, generator)
         scale = SIGMA_DATA / denoiser.sigma_data
         t = sigma * scale

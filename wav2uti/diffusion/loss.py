@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from wav2uti.diffusion.denoiser import Denoiser
-from wav2uti.diffusion.noise import noise_like
+from wav2uti.diffusion.noise import Generators, noise_like
 from wav2uti.diffusion.schedule import LogNormalSigma
 
 
@@ -38,17 +38,28 @@ class EDMLoss:
         self.distribution = distribution or LogNormalSigma()
 
     def __call__(
-        self, denoiser: Denoiser, y: Tensor, cond: Any, generator: torch.Generator | None = None
+        self, denoiser: Denoiser, y: Tensor, cond: Any, generator: Generators = None, sigma: Tensor | None = None
     ) -> SampleLoss:
-        """Draws a noise level and noise for each clip of y (B, C, T, H, W) and compares.
+        """Draws noise for each clip of y (B, C, T, H, W), adds it at the levels `sigma` (B,), and compares.
 
-        generator: a CPU one makes the draw repeatable and the same on every device (validation); without it the
-        noise comes from the global generator of y's device (training).
+        generator: of the noise; without it that comes from the global generator of y's device. Levels that are not
+        given are drawn as well, from the same generator, which then must be a single one.
         """
-        sigma = self.distribution(len(y), generator).to(y.device)
+        sigma = drawn_levels(self.distribution, len(y), generator, sigma).to(y.device)
         x = y.float() + sigma.view(-1, 1, 1, 1, 1) * noise_like(y, generator)
         error = denoiser.raw(x, sigma, cond) - denoiser.target(y, x, sigma, cond)
         return SampleLoss(error.square().flatten(1).mean(1), sigma)
+
+
+def drawn_levels(
+    distribution: LogNormalSigma, clips: int, generator: Generators, given: Tensor | None = None
+) -> Tensor:
+    """Noise levels (B,) of a batch: those given, or drawn from its one generator."""
+    if given is not None:
+        return given
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ValueError("levels of a batch are drawn from one generator: give sigma where each clip has its own")
+    return distribution(clips, generator)
 
 
 class LossBySigma(Metric):

@@ -97,6 +97,10 @@ class LogNormalSigma:
         uniform = torch.rand(batch, generator=generator, dtype=torch.float64)
         if self.stratified:
             uniform = (torch.randperm(batch, generator=generator) + uniform) / batch
+        return self.quantile(uniform)
+
+    def quantile(self, uniform: Tensor) -> Tensor:
+        """The level below which a share `uniform` (float64, 0 to 1) of the levels is; float32 in its shape."""
         # 0, and 1 by rounding, have infinite quantiles: float64's own spacing keeps them within 8.3
         normal: Tensor = torch.special.ndtri(uniform.clamp(2.0**-54, 1 - 2.0**-53))
         return (self.p_mean + self.p_std * normal).exp().float()

@@ -15,6 +15,6 @@ def derived_seed(seed: int, *use: object) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def derived_generator(seed: int, *use: object) -> torch.Generator:
-    """A generator on the CPU with that seed: it gives the same numbers for every device."""
-    return torch.Generator().manual_seed(derived_seed(seed, *use))
+def derived_generator(seed: int, *use: object, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator with that seed; one on the CPU gives the same numbers for every device."""
+    return torch.Generator(device).manual_seed(derived_seed(seed, *use))

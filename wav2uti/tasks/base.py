@@ -16,6 +16,7 @@ from wav2uti.errors import InputError
 from wav2uti.speech.hub import model_name
 from wav2uti.tasks.batch import Batch
 from wav2uti.tasks.checkpoint import check_checkpoint
+from wav2uti.tasks.draws import Draws
 
 T = TypeVar("T", bound="Task")
 
@@ -43,6 +44,10 @@ class Task(pl.LightningModule):
         self.facts = facts
         self.make_optimizer = optimizer
         self.make_lr_scheduler = lr_scheduler
+        self.seed = torch.initial_seed()  # of `draws`: that of seed_everything, on all processes
+        # Of the last batch that was trained on: the loss of each clip (B,), and where there is one its noise level.
+        self.clip_loss: Tensor | None = None
+        self.clip_sigma: Tensor | None = None
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -82,10 +87,29 @@ class Task(pl.LightningModule):
         Raises:
             InputError: where the facts of the data are not those of the checkpoint.
         """
+        self.seed = checkpoint.get("seed", self.seed)
         trained = checkpoint.get("hyper_parameters", {}).get("facts")
         if trained is not None:
             check_encoders("The checkpoint", trained, self.facts)
             check_frames(trained, self.facts)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The seed of the training's random numbers goes along: all the rest of them follows from the batches done."""
+        checkpoint["seed"] = self.seed
+
+    def draws(self, batch: Batch) -> Draws:
+        """Random numbers for a batch of training."""
+        clips = len(batch["ids"])
+        trainer = self._trainer
+        if trainer is None:
+            return Draws(self.seed, range(clips), clips, self.device)
+        before = trainer.fit_loop.total_batch_idx * clips
+        numbers = [(before + k) * trainer.world_size + trainer.global_rank for k in range(clips)]
+        return Draws(self.seed, numbers, clips * trainer.world_size * trainer.accumulate_grad_batches, self.device)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout and whatever else a network draws for itself is the same when a training goes on, too."""
+        torch.manual_seed(self.draws(batch).seed_of_batch)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped after every batch, its learning rate schedule."""
@@ -98,9 +122,9 @@ class Task(pl.LightningModule):
     def training_batches(self) -> Iterator[Batch]:
         """Batches of one epoch of training, on this device, to be looked at before the first step.
 
-        The same ones on every process: this loader is not shared out among them.
+        The same ones on every process: they are not shared out.
         """
-        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        loader = self.trainer.datamodule.whole_train_dataloader()  # type: ignore[attr-defined]
         return (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
 
     def trained_parameters(self) -> Iterable[torch.nn.Parameter]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from itertools import islice, repeat
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -31,8 +31,8 @@ from wav2uti.tasks.regression import Regression, RegressionTask, whole_recording
 
 # Frames in one call of the network when a long recording is drawn: bounds the memory.
 FRAMES_AT_ONCE = 128
-# Batches of training clips on which sigma_data is measured, where a draft stands for their mean.
-SIGMA_DATA_BATCHES = 16
+# Training clips on which sigma_data is measured, where a draft stands for their mean.
+SIGMA_DATA_CLIPS = 64
 
 # What may be chosen anew each time a checkpoint is used.
 NOT_STORED = ["sampler", "guidance", "overlap", "draft_from", "draw_seed", "start_from", "compile", "augmentation"]
@@ -175,12 +175,14 @@ class DiffusionTask(Task):
         """Measure sigma_data where a draft is the mean: the standard deviation of what it lacks of the clips."""
         if not self.measure_sigma_data:
             return
-        squares = []
-        for batch in islice(self.training_batches(), SIGMA_DATA_BATCHES):
+        squares: list[Tensor] = []
+        for batch in self.training_batches():
             draft = self.drafted(batch)
             assert draft is not None
-            squares.append((batch["frames"] - draft).square().mean())
-        self.denoiser.sigma_data.copy_(torch.stack(squares).mean().sqrt())
+            squares.extend((batch["frames"] - draft).square().flatten(1).mean(1))
+            if len(squares) >= SIGMA_DATA_CLIPS:
+                break
+        self.denoiser.sigma_data.copy_(torch.stack(squares[:SIGMA_DATA_CLIPS]).mean().sqrt())
 
     def describe(self) -> dict[str, Any]:
         """Sampler, steps and guidance."""
@@ -282,11 +284,8 @@ class DiffusionTask(Task):
         )
         return told.seeing(told.whole)
 
-    def drop_one(self, batch: Batch) -> Batch:
-        """The batch with the text alone or the sound alone taken away in some clips, at random."""
-        if not self.drop_text and not self.drop_audio:
-            return batch  # and no random number drawn
-        chance = torch.rand(len(batch["ids"]), device=self.device)
+    def drop_one(self, batch: Batch, chance: Tensor) -> Batch:
+        """The batch with the text alone or the sound alone taken away in some clips, by a chance (B,) each."""
         left: Batch = {**without_text(batch, chance < self.drop_text)}
         if self.null_acoustic is not None:
             left["acoustic"] = self.null_acoustic(batch["acoustic"], chance >= 1 - self.drop_audio)
@@ -294,18 +293,20 @@ class DiffusionTask(Task):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """EDM loss of a batch; conditions dropped at random."""
-        level = None if self.earlier is None else torch.rand(len(batch["ids"]), device=self.device)
-        cond = self.condition(self.drop_one(batch), level)
-        chance = torch.rand(2, len(cond.frames), device=self.device)
-        dropped = chance[0] < self.drop_condition
+        draws = self.draws(batch)
+        level, one, all_told, reference = draws.chances(4)
+        cond = self.condition(self.drop_one(batch, one), level, draws.generators("low"))
+        dropped = all_told < self.drop_condition
         cond = cond._replace(frames=self.fusion.drop(cond.frames, dropped))
         if cond.reference is not None:
-            cond = cond._replace(reference=speaker_reference.drop(cond.reference, chance[1] < self.drop_reference))
+            cond = cond._replace(reference=speaker_reference.drop(cond.reference, reference < self.drop_reference))
         if cond.draft is not None:
             cond = cond._replace(draft=speaker_reference.drop(cond.draft, dropped))
-        loss = self.loss(self.denoiser, batch["frames"], cond).loss.mean()
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["ids"]))
-        return loss
+        sigma = draws.levels(self.loss.distribution)
+        loss, sigma = self.loss(self.denoiser, batch["frames"], cond, draws.generators("noise"), sigma)
+        self.clip_loss, self.clip_sigma = loss.detach(), sigma
+        self.log("train/loss", loss.mean(), prog_bar=True, batch_size=len(batch["ids"]), sync_dist=True)
+        return loss.mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """EDM loss with the same noise levels and noise at every validation, in all and by noise level."""

@@ -136,22 +136,23 @@ class RegressionTask(Task):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Squared error in units of the frames' variance; reference and text dropped at random."""
-        chance = torch.rand(2, len(batch["ids"]), device=self.device)
-        seen: Batch = {**without_text(batch, chance[1] < self.drop_text)}
+        reference, text = self.draws(batch).chances(2)
+        seen: Batch = {**without_text(batch, text < self.drop_text)}
         if "reference" in batch:
-            seen["reference"] = speaker_reference.drop(batch["reference"], chance[0] < self.drop_reference)
-        loss = self.error(seen)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["ids"]))
-        return loss
+            seen["reference"] = speaker_reference.drop(batch["reference"], reference < self.drop_reference)
+        error = self.error(seen)
+        self.clip_loss = error.detach()
+        self.log("train/loss", error.mean(), prog_bar=True, batch_size=len(batch["ids"]), sync_dist=True)
+        return error.mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The same with everything given."""
-        self.log("val/loss", self.error(batch), prog_bar=True, batch_size=len(batch["ids"]), sync_dist=True)
+        self.log("val/loss", self.error(batch).mean(), prog_bar=True, batch_size=len(batch["ids"]), sync_dist=True)
 
     def error(self, batch: Batch) -> Tensor:
-        """Mean squared error over the variance of the training frames: 1 for the corpus's mean grey."""
+        """Mean squared error of each clip (B,) over the variance of the training frames; 1 for a mean grey."""
         difference = self.regression(batch).float() - batch["frames"]
-        return difference.square().mean() / self.facts["frame_std"] ** 2
+        return difference.square().flatten(1).mean(1) / self.facts["frame_std"] ** 2
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Draw the clips of a batch; the scoring callback compares them with the real ones."""

@@ -15,7 +15,7 @@ def test_the_last_step_is_saved(average: bool, steps: int, simulated: Path, tmp_
         "class_path": "Checkpointing",
         "init_args": {"every_n_train_steps": 2, "save_last": True, "enable_version_counter": False},
     }
-    callbacks = [saving, *([{"class_path": "EMAWeightAveraging", "init_args": {"decay": 0.5}}] if average else [])]
+    callbacks = [saving, *([{"class_path": "Average", "init_args": {"decay": 0.5}}] if average else [])]
     options = (f"--trainer.callbacks={json.dumps(callbacks)}", f"--trainer.max_steps={steps}")
     run = fit_debug(simulated, tmp_path, *options)
     state = torch.load(run.checkpoint, weights_only=True)

@@ -1,0 +1,1 @@
+"""What stands around a training: saving it, going on with it, averaging its weights, watching it."""
