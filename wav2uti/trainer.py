@@ -93,7 +93,7 @@ class CLI(LightningCLI):
         """`fit --ckpt_path last` goes on from the newest checkpoint that is whole, or begins where there is none."""
         given = super()._prepare_subcommand_kwargs(subcommand)
         if subcommand == "fit" and given.get("ckpt_path") == "last":
-            savers = [c for c in self.trainer.callbacks if isinstance(c, Checkpointing)]
+            savers = [c for c in cast(Any, self.trainer).callbacks if isinstance(c, Checkpointing)]
             given["ckpt_path"] = newest_whole(savers[0].folder(self.trainer)) if savers else None
             rank_zero_info(
                 f"Training goes on from {given['ckpt_path'] or 'its beginning: there is no checkpoint yet'}."

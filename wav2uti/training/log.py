@@ -84,7 +84,12 @@ class MetricsLog(Logger):
         step = 0 if step is None else step
         if self._columns is None:
             self._columns = self._cut_off(step)
-        self._rows.append({**{name: float(value) for name, value in metrics.items()}, "step": step})
+        row = {name: float(value) for name, value in metrics.items()}
+        last = self._rows[-1] if self._rows else {}
+        if last.get("step") == step and not last.keys() & row.keys():
+            last.update(row)
+        else:
+            self._rows.append({**row, "step": step})
         if len(self._rows) >= self.flush_logs_every_n_steps:
             self.save()
 

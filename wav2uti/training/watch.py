@@ -92,7 +92,10 @@ class Watch(Callback):
         if not trainer.fit_loop._should_accumulate():
             self.clips = []
             if trainer.global_step % cast(Any, trainer).log_every_n_steps == 0:
-                pl_module.log_dict(self._measured(trainer, pl_module))
+                # Not by `log_dict`: what it was given once it repeats at later steps, here a decade that was not drawn.
+                values = {name: float(value) for name, value in self._measured(trainer, pl_module).items()}
+                for logger in trainer.loggers:
+                    logger.log_metrics(values, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
                 self._begin()
         self.ended = time.perf_counter()
 
