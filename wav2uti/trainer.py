@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import lightning.pytorch as pl
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -16,8 +16,9 @@ import wav2uti.tasks.diffusion
 import wav2uti.tasks.regression  # noqa: F401
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError, unwrapped
+from wav2uti.tasks.allowed import classes_named, trust
 from wav2uti.tasks.base import Task
-from wav2uti.tasks.checkpoint import check_checkpoint
+from wav2uti.tasks.checkpoint import CheckedIO, check_checkpoint, read_checkpoint
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
@@ -72,15 +73,33 @@ class CLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """The commands that need a Trainer; `predict` needs none (see `wav2uti.video.predict`)."""
-        return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
+        """The commands that need a Trainer; `predict` needs none (see `wav2uti.video.predict`).
+
+        Without the option `weights_only`: nothing else is ever read (`checkpoint.CheckedIO`).
+        """
+        return {name: LightningCLI.subcommands()[name] | {"weights_only"} for name in ("fit", "validate", "test")}
 
     def _parse_ckpt_path(self) -> None:
         """Lightning passes over a path that is no file, and a file that is no checkpoint ends in a traceback."""
-        path = self.config[self.config.subcommand].get("ckpt_path")
-        if path is not None and path not in ("best", "last", "hpc", "registry"):
-            check_checkpoint(Path(path))
-        super()._parse_ckpt_path()
+        command = self.config.subcommand
+        # What the config of this very command names, its user trusts.
+        trust(*classes_named(self.config[command].as_dict()))
+        path = self.config[command].get("ckpt_path")
+        if path is None or path in ("best", "last", "hpc", "registry"):
+            return
+        path = Path(path)
+        check_checkpoint(path)
+        if not path.is_dir():
+            super()._parse_ckpt_path()
+            return
+        if command == "fit":
+            raise InputError(
+                f"{path} is an exported model, which has no optimizer to go on with: begin a new training with its "
+                "weights by --model.init_args.start_from."
+            )
+        options = dict(read_checkpoint(path)["hyper_parameters"])
+        model = {"class_path": options.pop("_class_path"), "dict_kwargs": options}
+        self.config = self.parser.parse_object({command: {"model": model}}, self.config)
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Trainer, data, and a model that a checkpoint may supply instead of the config."""
@@ -96,6 +115,12 @@ class CLI(LightningCLI):
         """See `errors.unwrapped`."""
         with unwrapped():
             super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """A Trainer that reads checkpoints by `CheckedIO`, whatever else it is given."""
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        return super().instantiate_trainer(plugins=[*plugins, CheckedIO()], **kwargs)
 
     def before_instantiate_classes(self) -> None:
         """A missing model or checkpoint is the user's mistake; Lightning would show a traceback."""
