@@ -148,9 +148,7 @@ def _read_weights(folder: Path, stated: Mapping[str, Any]) -> dict[str, Tensor]:
     if (size := path.stat().st_size) != stated.get("bytes"):
         raise InputError(f"{path} has {size} bytes and {CONFIG} says {stated.get('bytes')}: {AGAIN}.")
     if _sha256(path) != stated.get("sha256"):
-        raise InputError(
-            f"{path} is not the file that was exported (its sha256 is another than {CONFIG} says): {AGAIN}."
-        )
+        raise InputError(f"{path} is not the file that was exported ({CONFIG} states another sha256): {AGAIN}.")
     try:
         weights: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
