@@ -1,6 +1,7 @@
 """Files that would run a program when a model is loaded: each is refused in one sentence, and nothing is run."""
 
 import copy
+import json
 import os
 import pickle
 import sys
@@ -240,6 +241,28 @@ def test_what_its_user_trusts_is_loaded(run: Run, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(allowed, "_trusted", set())
     allowed.trust(*allowed.classes_named({"model": [{"class_path": "mine.Net"}]}))
     Task.from_checkpoint(tmp_path / "own.ckpt")
+
+
+def test_an_encoder_that_a_checkpoint_names(run: Run, trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its class is one of ours, and a model's folder is read like any other: no pickle, no Python file in it."""
+    folder = trace.parent / "model"
+    folder.mkdir()
+    (folder / "own.py").write_text(f"import os\nos.mkdir({str(trace)!r})\nclass Own: pass\n")
+    automatic = {"AutoConfig": "own.Own", "AutoModel": "own.Own", "AutoFeatureExtractor": "own.Own"}
+    for content, spec, said in (
+        ({"model_type": "own", "auto_map": automatic}, {"class": "Wav2Vec2", "args": {"model": str(folder)}}, "model"),
+        ({}, {"class": "os.system", "args": {"command": f"mkdir {trace}"}}, "describes no acoustic encoder"),
+        ({}, {"class": ["LogMel"]}, "describes no acoustic encoder"),
+        ({}, None, "describes no acoustic encoder"),
+    ):
+        (folder / "config.json").write_text(json.dumps(content))
+        checkpoint = torch.load(run.checkpoint, weights_only=True)
+        checkpoint["hyper_parameters"]["facts"]["acoustic"]["spec"] = spec
+        torch.save(checkpoint, trace.with_name("evil.ckpt"))
+        capsys.readouterr()
+        assert main(commands(run, trace.with_name("evil.ckpt"))["predict"]) == 2
+        assert said in capsys.readouterr().err.splitlines()[-1]
+        assert not trace.exists()
 
 
 def test_pickled_arrays_are_not_opened(trace: Path) -> None:

@@ -41,9 +41,9 @@ class Predictor:
     def __init__(self, task: Task, device: str = "cpu") -> None:
         self.task = task
         self.facts: dict[str, Any] = task.facts
-        self.acoustic = build_acoustic(self.facts["acoustic"]["spec"], device)
+        self.acoustic = build_acoustic(self.facts["acoustic"].get("spec"), device)
         about_text = self.facts["text"]
-        self.textual = build_textual(about_text["spec"], device) if about_text else None
+        self.textual = build_textual(about_text.get("spec"), device) if about_text else None
         wrote = about_text.get("transcriber") if about_text else None
         # What wrote the texts of the corpus writes those of new speech, too.
         self.transcriber = build_transcriber(wrote, device) if wrote else None
