@@ -253,7 +253,7 @@ def test_an_encoder_that_a_checkpoint_names(run: Run, trace: Path, capsys: pytes
         ({"model_type": "own", "auto_map": automatic}, {"class": "Wav2Vec2", "args": {"model": str(folder)}}, "model"),
         ({}, {"class": "os.system", "args": {"command": f"mkdir {trace}"}}, "describes no acoustic encoder"),
         ({}, {"class": ["LogMel"]}, "describes no acoustic encoder"),
-        ({}, None, "describes no acoustic encoder"),
+        ({}, None, "is no checkpoint"),
     ):
         (folder / "config.json").write_text(json.dumps(content))
         checkpoint = torch.load(run.checkpoint, weights_only=True)
