@@ -7,7 +7,7 @@ DEMO_FRAMES := runs/simulated_frames/demo
 # Two utterances of speakers that training never sees (configs/simulated.yaml, data.test_speakers).
 DEMO_RECORDINGS := s14_u004 s15_u011
 
-.PHONY: help install demo benchmark test test-all lint format clean
+.PHONY: help install demo benchmark test test-all lint format audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -58,6 +58,12 @@ lint: install  ## ruff and mypy
 format: install  ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# --strict: a package that the service does not know fails the audit, and is not passed over.
+audit: install  ## known vulnerabilities of the installed packages (needs the network)
+	$(BIN)/python -m pip install --quiet --editable '.[audit]'
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/audited.txt
+	$(BIN)/pip-audit --requirement .venv/audited.txt --no-deps --disable-pip --strict
 
 clean:  ## remove what the demo and the tools wrote; .venv stays
 	rm -rf $(DEMO_CORPUS) $(DEMO_RUN) $(DEMO_FRAMES) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

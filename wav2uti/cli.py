@@ -35,6 +35,7 @@ COMMANDS = {
     "test": Command("wav2uti.trainer:test", "draw the test speakers' clips and score them: metrics.json"),
     "report": Command("wav2uti.report.commands:report", "compare tested runs: tables, figures and a page with videos"),
     "score": Command("wav2uti.data.score:score", "score shards of generated recordings against the real ones"),
+    "export": Command("wav2uti.report.export:export", "write a trained model as safetensors, with a model card"),
     "predict": Command("wav2uti.video.predict:predict", "draw the tongue for a recording of speech: an mp4 with sound"),
 }
 # These hand their arguments to LightningCLI, which has a parser of its own.

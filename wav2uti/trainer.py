@@ -19,8 +19,9 @@ import wav2uti.training.log
 import wav2uti.training.watch  # noqa: F401
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError, unwrapped
+from wav2uti.tasks.allowed import classes_named, trust
 from wav2uti.tasks.base import Task
-from wav2uti.tasks.checkpoint import check_checkpoint
+from wav2uti.tasks.checkpoint import CheckpointFile, check_checkpoint, read_checkpoint
 from wav2uti.training.checkpointing import Checkpointing, newest_whole
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
@@ -76,18 +77,35 @@ class CLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """The commands that need a Trainer; `predict` needs none (see `wav2uti.video.predict`)."""
-        return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
+        """The commands that need a Trainer; `predict` needs none (see `wav2uti.video.predict`).
+
+        Without the option `weights_only`: nothing else is ever read (`checkpoint.CheckpointFile`).
+        """
+        return {name: LightningCLI.subcommands()[name] | {"weights_only"} for name in ("fit", "validate", "test")}
 
     def _parse_ckpt_path(self) -> None:
         """Lightning passes over a path that is no file, and a file that is no checkpoint ends in a traceback."""
-        config = self.config[self.config.subcommand]
-        path = config.get("ckpt_path")
-        if path == "last" and self.config.subcommand == "fit":
-            go_on_in_the_newest_folder(config.trainer.logger)
-        elif path is not None and path not in ("best", "last", "hpc", "registry"):
-            check_checkpoint(Path(path))
-        super()._parse_ckpt_path()
+        command = self.config.subcommand
+        # What the config of this very command names, its user trusts.
+        trust(*classes_named(self.config[command].as_dict()))
+        path = self.config[command].get("ckpt_path")
+        if path == "last" and command == "fit":
+            go_on_in_the_newest_folder(self.config[command].trainer.logger)
+        if path is None or path in ("best", "last", "hpc", "registry"):
+            return
+        path = Path(path)
+        check_checkpoint(path)
+        if not path.is_dir():
+            super()._parse_ckpt_path()
+            return
+        if command == "fit":
+            raise InputError(
+                f"{path} is an exported model, which has no optimizer to go on with: begin a new training with its "
+                "weights by --model.init_args.start_from."
+            )
+        options = dict(read_checkpoint(path)["hyper_parameters"])
+        model = {"class_path": options.pop("_class_path"), "dict_kwargs": options}
+        self.config = self.parser.parse_object({command: {"model": model}}, self.config)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """`fit --ckpt_path last` goes on from the newest checkpoint that is whole, or begins where there is none."""
@@ -114,6 +132,12 @@ class CLI(LightningCLI):
         """See `errors.unwrapped`."""
         with unwrapped():
             super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """A Trainer that reads checkpoints by `CheckpointFile`, whatever else it is given."""
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        return super().instantiate_trainer(plugins=[*plugins, CheckpointFile()], **kwargs)
 
     def before_instantiate_classes(self) -> None:
         """A missing model or checkpoint is the user's mistake; Lightning would show a traceback."""

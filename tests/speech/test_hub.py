@@ -1,9 +1,12 @@
 """Pretrained models from folders and from the hub's cache: commits, sentences, and files that must not run."""
 
+import json
 import os
 import pickle
 import time
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +117,42 @@ def test_the_python_of_a_repository_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no complete pretrained model"):
         _ = Wav2Vec2(str(folder)).width
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"attn_implementation": "somebody/kernel"},
+        {"_attn_implementation": "somebody/kernel@main"},
+        {"attn_implementation": {"": "sdpa", "part": "somebody/kernel"}},
+        {"part": {"experts_implementation": "somebody/kernel:layer"}},
+    ],
+)
+def test_compiled_code_of_a_repository_is_not_fetched(tmp_path: Path, given: dict[str, Any]) -> None:
+    folder = save_tiny(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | given))
+    with pytest.raises(InputError, match=r"config\.json.* names .*somebody/kernel.* downloaded and run"):
+        Wav2Vec2(str(folder)).encode(np.zeros(1000, dtype=np.float32), 3)
+
+
+def test_a_pickle_of_tensors_is_read_and_told(tmp_path: Path) -> None:
+    """The same vectors from either file; safetensors goes first where both are there."""
+    import torch
+    from safetensors.torch import load_file
+
+    sound = np.random.default_rng(0).normal(0, 0.1, 1000).astype(np.float32)
+    folder = save_tiny(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    torch.save({name: 2 * value for name, value in weights.items()}, folder / "pytorch_model.bin")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        safe = Wav2Vec2(str(folder)).encode(sound, 3)
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.warns(UserWarning, match="are a pickle, of which tensors alone were read"):
+        from_pickle = Wav2Vec2(str(folder)).encode(sound, 3)
+    np.testing.assert_array_equal(safe, from_pickle)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])

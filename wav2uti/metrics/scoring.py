@@ -162,6 +162,8 @@ def _run_folder(trainer: pl.Trainer) -> Path | None:
     """The folder of the run that the checkpoint comes from."""
     if not trainer.ckpt_path:
         return None
+    if Path(trainer.ckpt_path).is_dir():  # an exported model
+        return Path(trainer.ckpt_path)
     folder = Path(trainer.ckpt_path).parent
     return folder.parent if folder.name == "checkpoints" else folder
 

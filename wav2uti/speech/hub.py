@@ -2,13 +2,15 @@
 
 Nothing that is loaded here can run code: weights come from safetensors files or, where a model has none, from a
 pickle read with weights_only=True, which is torch's reader that knows tensors and plain containers and refuses any
-other object (transformers 5 passes it by default; it is given here all the same); and trust_remote_code=False keeps
-transformers from the Python files of a repository, which it would otherwise ask about in a terminal.
+other object (transformers 5 passes it by default; it is given here all the same); trust_remote_code=False keeps
+transformers from the Python files of a repository, which it would otherwise ask about in a terminal; and a config that
+names a repository of compiled kernels, which transformers would download and run, is refused.
 """
 
 import os
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -55,7 +57,16 @@ class Pretrained(WithoutWeights):
         return {"model": self.model} | ({} if self.pinned is None else {"revision": self.pinned})
 
     def _load(self, from_pretrained: Callable[..., T], **options: Any) -> T:
-        return load_pretrained(from_pretrained, self.model, revision=self.pinned, **options)
+        if "weights_only" in options:
+            check_kernels(self.model, self.pinned)
+        loaded = load_pretrained(from_pretrained, self.model, revision=self.pinned, **options)
+        if "weights_only" in options and not has_safetensors(self.model, self.pinned):
+            warnings.warn(
+                f"the weights of the model {self.model} are a pickle, of which tensors alone were read: "
+                "prefer a copy of the model with a model.safetensors file.",
+                stacklevel=2,
+            )
+        return loaded
 
     def _load_weights(self, from_pretrained: Callable[..., Any], **options: Any) -> Any:
         """A model with its weights as float32, ready to run.
@@ -109,6 +120,38 @@ def resolved_commit(model: str, revision: str | None = None) -> str | None:
         return None
 
 
+def check_kernels(model: str, revision: str | None = None) -> None:
+    """Raise an InputError where a model's config names compiled code of a hub repository for one of its parts."""
+    from transformers import PreTrainedConfig
+
+    config, _ = load_pretrained(PreTrainedConfig.get_config_dict, model, revision=revision)
+    for name, value in _settings(config):
+        if "_implementation" in name and "/" in str(value):
+            raise InputError(
+                f"The config.json of the model {model} names {str(value)[:80]!r} as its {name.strip('_')}, compiled "
+                "code that would be downloaded and run: give a model without it, or take it out of config.json."
+            )
+
+
+def has_safetensors(model: str, revision: str | None = None) -> bool:
+    """Whether a model that was loaded has its weights as safetensors, which transformers then prefers."""
+    names = ("model.safetensors", "model.safetensors.index.json")
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return any((folder / name).is_file() for name in names)
+    from huggingface_hub import try_to_load_from_cache
+
+    return any(isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in names)
+
+
+def _settings(config: Any) -> Iterator[tuple[str, Any]]:
+    """Every name and value in a config, those of its parts included."""
+    for name, value in config.items():
+        yield str(name), value
+        if isinstance(value, dict):
+            yield from _settings(value)
+
+
 def load_pretrained(from_pretrained: Callable[..., T], model: str, revision: str | None = None, **options: Any) -> T:
     """Call `from_pretrained` on a local folder, on the hub's cache, or on the hub, in this order.
 
@@ -126,6 +169,8 @@ def load_pretrained(from_pretrained: Callable[..., T], model: str, revision: str
             be reached; the weights are a pickle of more than tensors.
     """
     options["trust_remote_code"] = False
+    # Else a model without safetensors has a service of the hub convert it, and later loads take that copy.
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     folder = Path(model).expanduser()
     if folder.is_dir():
         try:

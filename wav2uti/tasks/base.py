@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, instantiate_module
 from torch import Tensor
 from torch.optim import Optimizer
 
 from wav2uti.errors import InputError
 from wav2uti.speech.hub import model_name
 from wav2uti.tasks.batch import Batch
-from wav2uti.tasks.checkpoint import check_checkpoint
+from wav2uti.tasks.checkpoint import read_checkpoint
 from wav2uti.tasks.draws import Draws
 
 T = TypeVar("T", bound="Task")
@@ -140,8 +140,7 @@ class Task(pl.LightningModule):
             InputError: where the file is no checkpoint, or one of another network or of other encoders.
         """
         path = Path(path)
-        check_checkpoint(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_checkpoint(path, mmap=True)
         if (trained := checkpoint["hyper_parameters"].get("facts")) is not None:
             check_encoders(str(path), trained, self.facts)
         try:
@@ -160,18 +159,19 @@ class Task(pl.LightningModule):
             InputError: where the file is missing, broken or no checkpoint of this project.
         """
         path = Path(path)
-        check_checkpoint(path)
+        checkpoint = read_checkpoint(path, mmap=True)
+        options = {name: value for name, value in checkpoint["hyper_parameters"].items() if name != "_instantiator"}
         try:
-            # Of LightningModule: it builds the subclass that the checkpoint names; of a subclass it would drop options.
-            task = pl.LightningModule.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch, zipfile, pickle and Lightning each raise their own for a foreign file
+            # As load_from_checkpoint does, which reads files only.
+            task = instantiate_module(Task, options)  # type: ignore[type-abstract]
+            task.on_load_checkpoint(checkpoint)
+            task.load_state_dict(checkpoint["state_dict"])
+        except Exception as error:  # torch, jsonargparse and the classes themselves each raise their own
             cause = " ".join(str(error).split())[:200]
             raise InputError(
                 f"{path} is no checkpoint that this version of wav2uti can read ({type(error).__name__}: {cause}); "
                 "give the .ckpt file of a `wav2uti fit` run."
             ) from error
-        if not isinstance(task, Task):
-            raise InputError(f"{path} holds a {type(task).__name__}, which is no model of wav2uti.")
         return task.eval()
 
 

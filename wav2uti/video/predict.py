@@ -41,9 +41,9 @@ class Predictor:
     def __init__(self, task: Task, device: str = "cpu") -> None:
         self.task = task
         self.facts: dict[str, Any] = task.facts
-        self.acoustic = build_acoustic(self.facts["acoustic"]["spec"], device)
+        self.acoustic = build_acoustic(self.facts["acoustic"].get("spec"), device)
         about_text = self.facts["text"]
-        self.textual = build_textual(about_text["spec"], device) if about_text else None
+        self.textual = build_textual(about_text.get("spec"), device) if about_text else None
         wrote = about_text.get("transcriber") if about_text else None
         # What wrote the texts of the corpus writes those of new speech, too.
         self.transcriber = build_transcriber(wrote, device) if wrote else None
@@ -158,7 +158,8 @@ def load(path: str | Path | Sequence[str | Path], device: str = "auto") -> Predi
     """The model of a checkpoint, or the cascade of several, ready to generate.
 
     Args:
-        path: a .ckpt file that `wav2uti fit` wrote, or those of a cascade's stages, first to last.
+        path: a .ckpt file that `wav2uti fit` wrote, or a folder that `wav2uti export` wrote; or those of a cascade's
+            stages, first to last.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
 
     Raises:
@@ -199,8 +200,8 @@ def predict(
         recording: id of a recording in the shards.
         text: what is said in the sound file; without it the model's transcriber writes it down, if it has one.
         reference: picture of one ultrasound frame of the speaker, as the model's training frames are cropped.
-        ckpt_path: checkpoint of `wav2uti fit`, or those of a cascade's stages, first to last, with commas between them;
-            without it the newest one under runs/.
+        ckpt_path: checkpoint of `wav2uti fit` or folder of `wav2uti export`, or those of a cascade's stages, first to
+            last, with commas between them; without it the newest checkpoint under runs/.
         output: folder for the results.
         sampler: how to draw, such as the paper's `--sampler StochasticHeun --sampler.steps 256`; by default DPMSolver
             with eta 1. Like steps and guidance it is that of every stage.
@@ -253,12 +254,12 @@ def predict(
 
 
 def listed(path: Path) -> list[Path]:
-    """The checkpoints that are listed with commas between them; a file that has commas in its name is one.
+    """The checkpoints that are listed with commas between them; a file or folder with commas in its name is one.
 
     >>> [path.name for path in listed(Path("runs/base.ckpt,runs/later.ckpt"))]
     ['base.ckpt', 'later.ckpt']
     """
-    return [path] if path.is_file() else [Path(part.strip()) for part in str(path).split(",") if part.strip()]
+    return [path] if path.exists() else [Path(part.strip()) for part in str(path).split(",") if part.strip()]
 
 
 def newest_checkpoint(runs: Path = Path("runs")) -> Path:

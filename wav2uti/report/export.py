@@ -1,0 +1,65 @@
+"""`wav2uti export`: a trained model as safetensors, plain JSON and a model card."""
+
+import warnings
+from datetime import datetime
+from pathlib import Path
+
+from wav2uti.errors import InputError
+from wav2uti.report.card import UNKNOWN, encoders, is_hub_id, model_card, pretrained
+from wav2uti.report.runs import Metrics, read_metrics
+from wav2uti.tasks.checkpoint import read_checkpoint
+from wav2uti.tasks.exported import WEIGHTS, write_exported
+
+NONE = "None: the model was not tested when it was exported (`wav2uti test`)."
+
+
+def export(checkpoint: Path, folder: Path, license: str = UNKNOWN, metrics: Path | None = None) -> None:
+    """Write a trained model without pickles: FOLDER/model.safetensors, config.json and README.md, its model card.
+
+    The weights are those that `predict` uses, averaged where training averaged them; no optimizer. The folder can be
+    given wherever a checkpoint can, but for going on with a training.
+
+    Args:
+        checkpoint: .ckpt file of `wav2uti fit`.
+        folder: to write; it must not exist or be empty.
+        license: licence of the weights, such as cc-by-nc-4.0; the card says "unknown" where none is given.
+        metrics: metrics.json of a test of this checkpoint; by default that of its run, if it is of this checkpoint.
+    """
+    if checkpoint.is_dir():
+        raise InputError(f"{checkpoint} is a folder: give the .ckpt file of a `wav2uti fit` run.")
+    if "\n" in license or not license.strip():
+        raise InputError("--license is the name of a licence on one line, such as cc-by-nc-4.0.")
+    content = read_checkpoint(checkpoint, mmap=True)
+    scores = _scores(checkpoint) if metrics is None else read_metrics(metrics)
+    write_exported(folder, content, lambda config: model_card(config, folder.resolve().name, license.strip(), scores))
+    if license.lower() == UNKNOWN:
+        warnings.warn("the model card says that the licence is unknown; give one with --license.", stacklevel=2)
+    if isinstance(scores, str):
+        warnings.warn(f"the model card has no scores. {scores}", stacklevel=2)
+    facts = content["hyper_parameters"].get("facts") or {}
+    for kind, model in ((kind, pretrained(spec)) for kind, spec in encoders(facts)):
+        if model is not None and not is_hub_id(model):
+            warnings.warn(
+                f"config.json and the card name the folder {model} ({kind}), which whoever uses the model needs.",
+                stacklevel=2,
+            )
+    size, before = (folder / WEIGHTS).stat().st_size, checkpoint.stat().st_size
+    print(f"model: {folder} ({size:,} bytes of weights; the checkpoint has {before:,})")
+
+
+def _scores(checkpoint: Path) -> Metrics | str:
+    """The scores in the folder of a checkpoint's run, or why they are not its own."""
+    folder = checkpoint.resolve().parent
+    file = (folder.parent if folder.name == "checkpoints" else folder) / "metrics.json"
+    if not file.is_file():
+        return NONE
+    metrics = read_metrics(file)
+    if Path(metrics.origin.get("checkpoint", "")).name != checkpoint.name:
+        return "None: the scores in the folder of the run are of another of its checkpoints."
+    try:
+        tested = datetime.fromisoformat(metrics.origin.get("date", "")).timestamp()
+    except ValueError:
+        return "None: the scores in the folder of the run do not say when they were measured."
+    if checkpoint.stat().st_mtime > tested + 1:  # dates are written in whole seconds
+        return "None: the checkpoint is younger than the scores in the folder of its run; test it again."
+    return metrics
