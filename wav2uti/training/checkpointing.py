@@ -106,20 +106,28 @@ def _steps_of(folder: Path) -> dict[int, Path]:
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """The checkpoint of a folder that was written last and is whole; None where there is none.
+    """The checkpoint of a folder that was written last and is whole; None where there is none at all.
 
     One that is broken is passed over with a warning that names it.
+
+    Raises:
+        InputError: where all are broken: to begin anew is the user's decision.
     """
     newest_first = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
-    seen = set()
+    looked_at: dict[int, InputError] = {}
     for path in newest_first:
-        if (inode := path.stat().st_ino) in seen:  # `last.ckpt` and its other name
+        if (inode := path.stat().st_ino) in looked_at:  # `last.ckpt` and its other name
             continue
-        seen.add(inode)
         try:
             check_checkpoint(path)
         except InputError as error:
+            looked_at[inode] = error
             warnings.warn(f"passed over: {error}", stacklevel=2)
         else:
             return path
+    if looked_at:
+        raise InputError(
+            f"None of the checkpoints in {folder} is whole, so that the training cannot go on: copy one there, or give "
+            "the run another name to begin anew."
+        )
     return None
