@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, get_args, get_origin, get_type_hints
 
 from wav2uti import __version__
-from wav2uti.errors import InputError, unwrapped
+from wav2uti.errors import InputError, Terminated, unwrapped
 
 
 class Command(NamedTuple):
@@ -70,6 +70,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"wav2uti {chosen}: {_sentence(error)}", file=sys.stderr)
         return 2
+    except Terminated as end:
+        print(f"wav2uti {chosen}: {end}", file=sys.stderr)
+        return 143  # 128 + SIGTERM, as shells have it
     except BrokenPipeError:  # `wav2uti inspect ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

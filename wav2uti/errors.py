@@ -15,6 +15,10 @@ class OutOfSpace(InputError):
     """The disk refuses what has to be written: no fault of a recording, so that going on makes no sense."""
 
 
+class Terminated(Exception):
+    """The process was asked to end (SIGTERM) and has saved what it had; the message says how to go on."""
+
+
 @contextmanager
 def unwrapped() -> Iterator[None]:
     """Let a mistake that a class finds in its options be told as it tells it: jsonargparse wraps it in a ValueError."""

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, cast
 import lightning.pytorch as pl
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 # Imported for their short names in YAML: jsonargparse knows the subclasses of what has been imported.
 import wav2uti.metrics.scoring
@@ -18,7 +19,7 @@ import wav2uti.training.average
 import wav2uti.training.log
 import wav2uti.training.watch  # noqa: F401
 from wav2uti.data.module import ClipData
-from wav2uti.errors import InputError, unwrapped
+from wav2uti.errors import InputError, Terminated, unwrapped
 from wav2uti.tasks.allowed import classes_named, trust
 from wav2uti.tasks.base import Task
 from wav2uti.tasks.checkpoint import CheckpointFile, check_checkpoint, read_checkpoint
@@ -45,7 +46,10 @@ def test(args: Sequence[str]) -> None:
 def _run(command: str, args: Sequence[str]) -> None:
     # The caller has taken our command's name off sys.argv already: args is the command line.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-    CLI(args=[command, *args])
+    try:
+        CLI(args=[command, *args])
+    except SIGTERMException as end:
+        raise Terminated("ended by SIGTERM; the same command with --ckpt_path last goes on with it.") from end
 
 
 class Parser(LightningArgumentParser):
@@ -113,6 +117,7 @@ class CLI(LightningCLI):
         if subcommand == "fit" and given.get("ckpt_path") == "last":
             savers = [c for c in cast(Any, self.trainer).callbacks if isinstance(c, Checkpointing)]
             given["ckpt_path"] = newest_whole(savers[0].folder(self.trainer)) if savers else None
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
             rank_zero_info(
                 f"Training goes on from {given['ckpt_path'] or 'its beginning: there is no checkpoint yet'}."
             )

@@ -35,6 +35,7 @@ class Checkpointing(ModelCheckpoint):
         super().__init__(**options)
         self.keep = keep
         self.keep_every = keep_every
+        self._terminated = False
 
     def folder(self, trainer: pl.Trainer) -> Path:
         """Where the checkpoints of this training are written."""
@@ -51,9 +52,14 @@ class Checkpointing(ModelCheckpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves when it is time, and after the last of `max_steps`: before the averaged weights replace the others."""
+        loop = trainer.fit_loop
+        self._terminated |= trainer.received_sigterm
+        if self._terminated and trainer.world_size == 1:
+            # Lightning stops after this batch: not before the last one whose gradients make the step.
+            trainer._signal_connector.received_sigterm = not loop._should_accumulate()
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         due = self.keep_every is not None and trainer.global_step % self.keep_every == 0
-        if due or trainer.global_step == trainer.max_steps:
+        if not loop._should_accumulate() and (due or trainer.global_step == trainer.max_steps):
             self._save_unless_saved(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -62,8 +68,8 @@ class Checkpointing(ModelCheckpoint):
         super().on_train_end(trainer, pl_module)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Saves a training that a SIGTERM ends. Other exceptions may come from half a step."""
-        if isinstance(exception, SIGTERMException):
+        """Saves a training that a SIGTERM ends between two steps. Other exceptions may come from within one."""
+        if isinstance(exception, SIGTERMException) and not trainer.fit_loop._should_accumulate():
             self._save_unless_saved(trainer)
 
     def _save_unless_saved(self, trainer: pl.Trainer) -> None:
@@ -74,7 +80,11 @@ class Checkpointing(ModelCheckpoint):
         self._save_last_checkpoint(trainer, candidates)
 
     def _save_none_monitor_checkpoint(self, trainer: pl.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
-        for logger in trainer.loggers:  # what the log says of the steps until here must not be lost after them
+        # What the log says of the steps until here, this one too, must not be lost: it is never logged again. Lightning
+        # itself would log this step after the checkpoint.
+        if trainer._logger_connector._first_loop_iter is not None:  # after a batch
+            trainer._logger_connector.update_train_step_metrics()
+        for logger in trainer.loggers:
             logger.save()
         path = self.format_checkpoint_name(monitor_candidates)
         # They become part of the state that is saved.

@@ -49,18 +49,21 @@ class MetricsFile(ExperimentWriter):
         super().__init__(log_dir)
         self.path = Path(self.metrics_file_path)
         self.columns: list[str] | None = None  # of the file; None before it was looked at
+        self.last: dict[str, float] = {}  # the row that came last, written or not
 
     def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
-        """Take a row; what comes for the step of the last row, and is not in it yet, joins that."""
+        """Take a row; what comes for the step of the last row, and was not in it, joins it until it is written."""
         step = 0 if step is None else step
         if self.columns is None:
             self.columns = self._cut_off(step)
-        row = {name: float(value) for name, value in metrics_dict.items()}
-        last = self.metrics[-1] if self.metrics else {}
-        if last.get("step") == step and all(last.get(name, value) == value for name, value in row.items()):
-            last.update(row)
+        row = {**{name: float(value) for name, value in metrics_dict.items()}, "step": step}
+        if row.items() <= self.last.items():
+            return  # logged twice: a checkpoint has the step before it logged at once
+        if self.metrics and all(self.last.get(name, value) == value for name, value in row.items()):
+            self.last.update(row)
         else:
-            self.metrics.append({**row, "step": step})
+            self.last = row
+            self.metrics.append(row)
 
     def save(self) -> None:
         """Write the rows that are not in the file yet.
