@@ -4,6 +4,7 @@ An address that ends in .h5 is a shard, any other a folder of them. What fsspec 
 keys or an endpoint, it takes from its own configuration and the environment.
 """
 
+import gc
 import io
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from wav2uti.errors import InputError
 BLOCK_BYTES = 2**18
 BLOCKS = 16
 PAUSES = (0.5, 2.0, 8.0)  # seconds between the tries of a read: a training of weeks survives a lost connection
+LOOK_SECONDS = 60.0  # between looks whether an open shard is still what it was
 # What tells one state of a file from another, by the names that file systems give it.
 _STATE = ("size", "ETag", "etag", "Content-MD5", "Digest", "LastModified", "Last-Modified", "last_modified", "mtime")
 
@@ -75,6 +77,8 @@ def opened(url: Url) -> "RemoteFile":
         state = _state(files, path)
         if _seen.setdefault(url, state) != state:
             raise _changed(url)
+        if dict(state).get("size") == "0":
+            raise InputError(f"{url}: the shard is cut off (the file is empty); copy it again.")
         return RemoteFile(
             url,
             files.open(
@@ -119,6 +123,7 @@ class RemoteFile(io.RawIOBase):
         super().__init__()
         self._url = url
         self._file = file
+        self._looked = time.monotonic()
 
     def readable(self) -> bool:
         return True
@@ -134,7 +139,15 @@ class RemoteFile(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         """Fill the buffer: HDF5 asks for nothing beyond the end, so fewer bytes are an error."""
-        view = memoryview(buffer).cast("B")
+        with _no_collection():
+            return self._fill(memoryview(buffer).cast("B"))
+
+    def _fill(self, view: memoryview) -> int:
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            wrong = changed(self._url)
+            if isinstance(wrong, Changed):
+                raise wrong
+            self._looked = time.monotonic()
         place = self._file.tell()
         for pause in (*PAUSES, None):
             try:
@@ -156,6 +169,22 @@ class RemoteFile(io.RawIOBase):
         if not self.closed:
             self._file.close()
         super().close()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without cyclic garbage collection.
+
+    h5py holds its lock while HDF5 reads, and asks for it to free an object. A collection in the thread of fsspec that
+    fetches the bytes could come upon such an object, and both threads would wait for ever.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _is_shard(url: Url) -> bool:
