@@ -26,6 +26,7 @@ from noise_corpus import ACOUSTIC, TEXT, Shape, make_corpus
 from outcome import publish
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from wav2uti.corpus import open_shards
 from wav2uti.corpus.shards import RecordingInfo, Shard
 from wav2uti.data.batch import Clip, collate
 from wav2uti.data.clips import ClipDataset, choose_references
@@ -119,7 +120,7 @@ def ways_to_read(infos: list[RecordingInfo]) -> dict[str, dict[str, Dataset[Clip
         WHOLE: {
             "h5py": Bare(infos, WHOLE),
             "wav2uti": dataset(TEXT),
-            "wav2uti, no text and no reference kept in memory": dataset(TEXT, kept=False),
+            "wav2uti, nothing kept": dataset(TEXT, kept=False),
         },
     }
 
@@ -165,6 +166,25 @@ def measure(infos: list[RecordingInfo], workers: int, clips: int, batch: int, re
     return result
 
 
+def opening(infos: list[RecordingInfo], times: int = 200) -> dict[str, float]:
+    """Milliseconds that a clip costs more where its shard, or its dataset alone, is opened for it."""
+    shard = Shard(infos[0].shard)
+    taken: dict[str, list[float]] = {"shard": [], "dataset": [], "": []}
+    for k in range(times):
+        info = infos[k % len(infos)]
+        for what, close in (("shard", shard.close), ("dataset", lambda: open_shards.forget(id(shard))), ("", None)):
+            if close is not None:
+                close()
+            if what == "dataset":
+                open_shards.opened(shard)
+            start = time.perf_counter()
+            shard.frames(info.id, 3, 3 + CLIP)
+            taken[what].append(time.perf_counter() - start)
+    shard.close()
+    bare = statistics.median(taken.pop(""))
+    return {what: round(1000 * (statistics.median(values) - bare), 3) for what, values in taken.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=int, default=Shape.recordings)
@@ -187,6 +207,7 @@ def main() -> None:
                 str(workers): measure(infos, workers, arguments.clips, arguments.batch, arguments.repeats)
                 for workers in arguments.workers
             },
+            "opening_ms": opening(infos),
             "corpus": asdict(shape) | {"shard_megabytes": round(path.stat().st_size / 1e6, 1)},
             "clips": arguments.clips,
             "batch": arguments.batch,
