@@ -19,11 +19,11 @@ Every dataset carries a Fletcher-32 checksum, so that a damaged byte is reported
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from wav2uti.corpus import open_shards, remote
 from wav2uti.corpus.recording import Interval, Recording, Task
 from wav2uti.corpus.remote import Location, Url, located
+from wav2uti.corpus.shard_files import find_shards as find_shards
 from wav2uti.errors import InputError
 
 SCHEMA = "wav2uti-shard"
@@ -307,36 +308,3 @@ def _open_checked(path: Location) -> Any:
         file.close()
         raise InputError(f"{path}: the shard has schema version {version}, this wav2uti reads {VERSION}; {REMEDY}.")
     return file
-
-
-@overload
-def find_shards(paths: Path) -> list[Path]: ...
-
-
-@overload
-def find_shards(paths: str | Location | Sequence[str | Location]) -> list[Location]: ...
-
-
-def find_shards(paths: str | Location | Sequence[str | Location]) -> Sequence[Location]:
-    """The shards that files, folders and addresses (`remote`) stand for, sorted within each folder.
-
-    A folder stands for the *.h5 files directly in it. Raises InputError where there are none.
-    """
-    found: list[Location] = []
-    for given in [paths] if isinstance(paths, str | Path) else paths:
-        path = located(given)
-        shards: Sequence[Location] = remote.find_shards(path) if isinstance(path, Url) else _local_shards(path)
-        if not shards:
-            raise InputError(f"There are no shards in {path}; make them with wav2uti simulate or wav2uti prepare.")
-        found.extend(shard for shard in shards if shard not in found)
-    if not found:
-        raise InputError("No shards were given; make them with wav2uti simulate or wav2uti prepare.")
-    return found
-
-
-def _local_shards(path: Path) -> list[Path]:
-    path = path.expanduser()
-    if path.is_dir():
-        # Names with a leading dot are files that a writer has not finished.
-        return sorted(p for p in path.glob("*.h5") if not p.name.startswith("."))
-    return [path] if path.is_file() else []
