@@ -1,135 +1,219 @@
-"""Clips a second of random 16-frame clips: the clip data set against bare h5py slices of the same shard, in one run.
+"""Clips a second of random 16-frame clips: wav2uti against bare h5py slices of the same arrays, in one run.
 
     python benchmarks/shard_reading.py --output benchmarks/results/shard_reading.json
 
-It makes its own corpus of noise in a temporary folder. The bare reader opens the file and all its datasets once and
-slices the frames of the clip, nothing else; the data set converts to float and adds the embeddings of sound and text.
-Reads come from the page cache: this measures the program, not the disk.
+Both go through a DataLoader with the same workers and the same `collate`. The bare reader opens the file and all its
+datasets once in each process and slices what the clip needs, for every clip anew: frames, sound with its context,
+tokens, reference frame; it converts them to float as wav2uti does and checks nothing that HDF5 does not check. Ways
+alternate, so that a busy machine slows them alike; a ratio is the median of those of the repeats. Reads come from the
+page cache: this measures the program, not the disk.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from noise_corpus import ACOUSTIC, TEXT, Shape, make_corpus
 from outcome import publish
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from wav2uti.clock import samples_at
-from wav2uti.corpus.recording import Recording
-from wav2uti.corpus.shard_writer import ShardWriter, attributes_of, describe_encoders, to_half, to_int16
-from wav2uti.corpus.shards import Shard
+from wav2uti.corpus import open_shards
+from wav2uti.corpus.shards import RecordingInfo, Shard
+from wav2uti.data.batch import Clip, collate
 from wav2uti.data.clips import ClipDataset, choose_references
-from wav2uti.speech.acoustic import LogMel
-from wav2uti.speech.textual import CharacterCodes
+from wav2uti.data.order import ClipIndex
+from wav2uti.grey import to_unit
 
-CLIP = 16
+CLIP, CONTEXT = 16, 8
+FRAMES, SOUND, WHOLE = "frames", "frames and sound", "frames, sound, text and reference"
 
 
-def make_corpus(out: Path, recordings: int, frames: int, size: int) -> Path:
-    """One shard of recordings of noise."""
-    rng = np.random.default_rng(0)
-    acoustic, text = LogMel(), CharacterCodes()
+class Bare(Dataset[Clip]):
+    """Clips by h5py alone, of the parts that are asked for."""
 
-    def made(k: int) -> Recording:
-        return Recording(
-            id=f"r{k:04d}",
-            frames=rng.integers(0, 256, (frames, size, size), dtype=np.uint8),
-            audio=rng.uniform(-0.5, 0.5, samples_at(frames)).astype(np.float32),
-            speaker=f"s{k % 8}",
-            text="a sentence of ordinary length",
-            source="noise",
-        )
+    def __init__(self, infos: list[RecordingInfo], parts: str) -> None:
+        self.infos, self.parts = infos, parts
+        self.references = choose_references(infos)
+        self.progress = torch.linspace(0, 1, CLIP + 2 * CONTEXT)
+        self.places = torch.zeros(0)
+        self.process, self.opened = 0, dict[str, tuple[Any, Any, Any]]()
 
-    with ShardWriter(out / "shard-00000.h5", describe_encoders([acoustic], [text])) as writer:
-        for recording in map(made, range(recordings)):
-            heard, read = acoustic.encode(recording.audio, frames), text.encode(recording.text)
-            arrays: dict[str, NDArray[Any]] = {
-                "frames": recording.frames,
-                "audio": to_int16(recording.audio),
-                f"acoustic/{acoustic.name}": to_half(heard, acoustic.name, (frames, acoustic.width), recording.id),
-                f"text/{text.name}": to_half(read, text.name, (len(read), text.width), recording.id),
+    def __getitem__(self, index: ClipIndex) -> Clip:
+        if self.process != os.getpid():
+            file = h5py.File(self.infos[0].shard, "r")["recordings"]
+            self.opened = {
+                info.id: tuple(file[f"{info.id}/{name}"] for name in ("frames", f"acoustic/{ACOUSTIC}", f"text/{TEXT}"))
+                for info in self.infos
             }
-            writer.add_arrays(recording.id, attributes_of(recording), arrays)
-    return writer.path
+            self.process = os.getpid()
+        recording, start = index
+        info = self.infos[recording]
+        frames, acoustic, text = self.opened[info.id]
+        picture = torch.from_numpy(frames[start : start + CLIP])[None]
+        if self.parts == FRAMES:
+            return Clip(info.id, picture, self.progress, self.progress)
+        first, last = start - CONTEXT, start + CLIP + CONTEXT
+        sound = acoustic[max(first, 0) : min(last, info.frames)].astype(np.float32)
+        if len(sound) < last - first:
+            sound = sound[np.arange(first, last).clip(0, info.frames - 1) - max(first, 0)]
+        if self.parts == SOUND:
+            return Clip(info.id, picture, torch.from_numpy(sound), self.progress)
+        tokens = torch.from_numpy(text[:].astype(np.float32))
+        other = self.references[info.id]
+        reference = to_unit(self.opened[other.id][0][other.frames // 2])[None]
+        places = self.progress[: len(tokens)]
+        return Clip(info.id, picture, torch.from_numpy(sound), self.progress, tokens, places, reference)
 
 
-def clips_per_second(read: Callable[[str, int], Any], places: list[tuple[str, int]]) -> float:
-    start = time.perf_counter()
-    for id, first in places:
-        read(id, first)
-    return len(places) / (time.perf_counter() - start)
+class OnlyFrames(Dataset[Clip]):
+    """Clips of `Shard.frames` alone."""
+
+    def __init__(self, infos: list[RecordingInfo]) -> None:
+        self.infos, self.shard = infos, Shard(infos[0].shard)
+        self.progress = torch.linspace(0, 1, CLIP + 2 * CONTEXT)
+
+    def __getitem__(self, index: ClipIndex) -> Clip:
+        recording, start = index
+        info = self.infos[recording]
+        frames = torch.from_numpy(self.shard.frames(info.id, start, start + CLIP))[None]
+        return Clip(info.id, frames, self.progress, self.progress)
 
 
-def measure(path: Path, clips: int, repeats: int) -> dict[str, float]:
-    """Median rate of each way of reading; the ways alternate, so that a busy machine slows them alike."""
-    shard = Shard(path)
-    infos = [shard.info(id) for id in shard.ids]
-    place = {info.id: k for k, info in enumerate(infos)}
-    acoustic, text = LogMel().name, CharacterCodes().name
-    file = h5py.File(path, "r")
-    opened = {info.id: file["recordings"][info.id]["frames"] for info in infos}
-    frames_only = ClipDataset(infos, CLIP, acoustic)
-    everything = ClipDataset(infos, CLIP, acoustic, text, choose_references(infos))
-    ways: dict[str, Callable[[str, int], Any]] = {
-        "h5py frames": lambda id, first: opened[id][first : first + CLIP],
-        "h5py frames, dataset opened for each clip": lambda id, first: file["recordings"][id]["frames"][
-            first : first + CLIP
-        ],
-        "Shard frames": lambda id, first: shard.frames(id, first, first + CLIP),
-        "ClipDataset frames and sound": lambda id, first: frames_only[place[id], first],
-        "ClipDataset frames, sound, text and reference": lambda id, first: everything[place[id], first],
+class Places(Sampler[ClipIndex]):
+    """Clips that are drawn anew for each repeat."""
+
+    def __init__(self) -> None:
+        self.places: list[ClipIndex] = []
+
+    def draw(self, rng: np.random.Generator, infos: list[RecordingInfo], clips: int) -> None:
+        chosen = rng.integers(len(infos), size=clips)
+        self.places = [(int(k), int(rng.integers(infos[k].frames - CLIP + 1))) for k in chosen]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[ClipIndex]:
+        return iter(self.places)
+
+
+def ways_to_read(infos: list[RecordingInfo]) -> dict[str, dict[str, Dataset[Clip]]]:
+    """For each choice of parts the bare reader, called "h5py", and those of wav2uti."""
+
+    def dataset(text: str | None, kept: bool = True) -> ClipDataset:
+        references = choose_references(infos) if text else None
+        made = ClipDataset(infos, CLIP, ACOUSTIC, text, references, CONTEXT)
+        made._kept.limit = made._kept.limit if kept else 0
+        return made
+
+    return {
+        FRAMES: {"h5py": Bare(infos, FRAMES), "wav2uti": OnlyFrames(infos)},
+        SOUND: {"h5py": Bare(infos, SOUND), "wav2uti": dataset(None)},
+        WHOLE: {
+            "h5py": Bare(infos, WHOLE),
+            "wav2uti": dataset(TEXT),
+            "wav2uti, nothing kept": dataset(TEXT, kept=False),
+        },
     }
-    rng = np.random.default_rng(1)
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        places = [
-            (info.id, int(rng.integers(info.frames - CLIP + 1)))
-            for info in (infos[k] for k in rng.integers(len(infos), size=clips))
-        ]
-        for name, read in ways.items():
-            rates[name].append(clips_per_second(read, places))
-    file.close()
-    return {name: round(statistics.median(values), 1) for name, values in rates.items()}
+
+
+def rate(loader: DataLoader[Any], clips: int) -> float:
+    start = time.perf_counter()
+    for _ in loader:
+        pass
+    return clips / (time.perf_counter() - start)
+
+
+def measure(infos: list[RecordingInfo], workers: int, clips: int, batch: int, repeats: int) -> dict[str, Any]:
+    """Rates and ratios of all ways with so many workers."""
+    rng, places = np.random.default_rng(1), Places()
+    loaders = {
+        (parts, way): DataLoader[Any](
+            dataset,
+            batch_size=batch,
+            sampler=places,
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
+        for parts, ways in ways_to_read(infos).items()
+        for way, dataset in ways.items()
+    }
+    rates: dict[tuple[str, str], list[float]] = {key: [] for key in loaders}
+    for repeat in range(repeats + 1):  # the first one opens files and does not count
+        places.draw(rng, infos, clips)
+        for key, loader in loaders.items():
+            got = rate(loader, clips)
+            if repeat:
+                rates[key].append(got)
+    result: dict[str, Any] = {}
+    for (parts, way), values in rates.items():
+        about = result.setdefault(parts, {}).setdefault(way, {})
+        about["clips_per_second"] = round(statistics.median(values))
+        if way != "h5py":
+            ratios = [value / bare for value, bare in zip(values, rates[parts, "h5py"], strict=True)]
+            about["of_h5py"] = round(statistics.median(ratios), 2)
+            about["between"] = [round(min(ratios), 2), round(max(ratios), 2)]
+            print(f"{workers} workers, {parts}, {way}: {about}", flush=True)
+    return result
+
+
+def opening(infos: list[RecordingInfo], times: int = 200) -> dict[str, float]:
+    """Milliseconds that a clip costs more where its shard, or its dataset alone, is opened for it."""
+    shard = Shard(infos[0].shard)
+    taken: dict[str, list[float]] = {"shard": [], "dataset": [], "": []}
+    for k in range(times):
+        info = infos[k % len(infos)]
+        for what, close in (("shard", shard.close), ("dataset", lambda: open_shards.forget(id(shard))), ("", None)):
+            if close is not None:
+                close()
+            if what == "dataset":
+                open_shards.opened(shard)
+            start = time.perf_counter()
+            shard.frames(info.id, 3, 3 + CLIP)
+            taken[what].append(time.perf_counter() - start)
+    shard.close()
+    bare = statistics.median(taken.pop(""))
+    return {what: round(1000 * (statistics.median(values) - bare), 3) for what, values in taken.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recordings", type=int, default=200)
-    parser.add_argument("--frames", type=int, default=300, help="frames in a recording (300 are 5 s)")
-    parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--clips", type=int, default=1000, help="clips in each repeat")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--recordings", type=int, default=Shape.recordings)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--clips", type=int, default=800, help="clips in each repeat")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--output", type=Path, help="JSON file for the result")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as in a worker of a DataLoader
+    shape = Shape(arguments.recordings)
     with tempfile.TemporaryDirectory() as folder:
-        path = make_corpus(Path(folder), arguments.recordings, arguments.frames, arguments.size)
-        megabytes = path.stat().st_size / 1e6
-        rates = measure(path, arguments.clips, arguments.repeats)
-    bare = rates["h5py frames"]
-    for name, rate in rates.items():
-        print(f"{rate:8.0f} clips/s  {rate / bare:5.2f} of h5py  {name}")
-    result = {
-        "what": "random 16-frame clips a second, 0 workers, warm page cache",
-        "clips_per_second": rates,
-        "ratio_to_h5py": {name: round(rate / bare, 3) for name, rate in rates.items()},
-        "corpus": {
-            "recordings": arguments.recordings,
-            "frames": arguments.frames,
-            "size": arguments.size,
-            "shard_megabytes": round(megabytes, 1),
-        },
-        "repeats": arguments.repeats,
-        "clips": arguments.clips,
-        "hdf5": f"h5py {h5py.version.version}, HDF5 {h5py.version.hdf5_version}",
-    }
+        (path,) = make_corpus(Path(folder), shape)
+        shard = Shard(path)
+        infos = [shard.info(id) for id in shard.ids]
+        shard.close()
+        result = {
+            "what": f"random clips of {CLIP} frames a second through a DataLoader, warm page cache",
+            "workers": {
+                str(workers): measure(infos, workers, arguments.clips, arguments.batch, arguments.repeats)
+                for workers in arguments.workers
+            },
+            "opening_ms": opening(infos),
+            "corpus": asdict(shape) | {"shard_megabytes": round(path.stat().st_size / 1e6, 1)},
+            "clips": arguments.clips,
+            "batch": arguments.batch,
+            "repeats": arguments.repeats,
+            "hdf5": f"h5py {h5py.version.version}, HDF5 {h5py.version.hdf5_version}",
+        }
     publish(result, arguments.output)
 
 

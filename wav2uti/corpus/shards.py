@@ -19,8 +19,7 @@ Every dataset carries a Fletcher-32 checksum, so that a damaged byte is reported
 
 import json
 import os
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,17 +29,18 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from wav2uti.corpus import open_shards, remote
 from wav2uti.corpus.recording import Interval, Recording, Task
+from wav2uti.corpus.remote import Location, Url, located
+from wav2uti.corpus.shard_files import find_shards as find_shards
 from wav2uti.errors import InputError
 
 SCHEMA = "wav2uti-shard"
 VERSION = 1
 CHUNK_FRAMES = 16
 AUDIO_SCALE = 32768  # of int16; soundfile reads 16-bit files by the same number, so such sound comes back exactly
-
-# Open datasets that a process keeps for each shard, at 18 KB each: opening one costs as much as reading a clip from it.
-OPEN_DATASETS = 1024
 REMEDY = "prepare the corpus again with this version (wav2uti prepare or wav2uti simulate, into an empty folder)"
+_FAILURES = (KeyError, OSError, RuntimeError, ValueError, TypeError)  # what h5py and JSON raise of a damaged file
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class RecordingInfo:
 
     Attributes:
         id: name of the recording.
-        shard: file that holds it.
+        shard: file or address of the shard that holds it.
         frames: number of frames at 60 a second.
         size: (H, W) in pixels.
         has_reference: a reference frame of the speaker is stored with it.
@@ -57,7 +57,7 @@ class RecordingInfo:
     """
 
     id: str
-    shard: Path
+    shard: Location
     frames: int
     size: tuple[int, int]
     has_reference: bool
@@ -72,27 +72,49 @@ class RecordingInfo:
 
 
 class Shard:
-    """A shard, opened at the first use in each process and closed with it; pickles as its path.
+    """A shard, opened at the first use in each process; pickles as its path.
 
-    A shard that cannot be read (no HDF5 file, another version, a missing field, a failed checksum) raises an
-    InputError that names the file, the recording and the remedy.
+    Its file is closed with it, and earlier where the process uses other shards (`open_shards`). A shard that cannot be
+    read (no HDF5 file, another version, a missing field, a failed checksum, a network that fails) raises an InputError
+    that names the file, the recording and the remedy.
+
+    Args:
+        path: file, or the address of one (`remote`).
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Location) -> None:
+        self.path = located(path)
         self._process = 0
         self._file: Any = None
-        self._datasets: OrderedDict[str, Any] = OrderedDict()
+
+    @property
+    def file(self) -> Path:
+        """The file. Raises InputError for a shard at an address, which is only read."""
+        if isinstance(self.path, Url):
+            raise InputError(f"{self.path}: shards at an address are only read; copy it to a local folder.")
+        return self.path
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the file."""
+        return remote.size(self.path) if isinstance(self.path, Url) else self.path.stat().st_size
+
+    @property
+    def created_by(self) -> str:
+        """Program and version that wrote the shard."""
+        with self._reading("attribute 'created_by'"):
+            return str(self._open().attrs.get("created_by", "not stated"))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "version": remote.seen(self.path)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["path"])  # type: ignore[misc]
+        remote.remember(self.path, state["version"])
 
     def close(self) -> None:
         """Close the file in this process; the next read opens it again."""
-        self._datasets.clear()
+        open_shards.forget(id(self))
         if self._file is not None:
             self._file.close()
         self._file = None
@@ -212,8 +234,13 @@ class Shard:
             return [] if text is None else json.loads(text)
 
     def _read(self, id: str, field: str, start: int = 0, stop: int | None = None) -> Any:
-        with self._reading(f"recording {id!r}, {field}"):
-            return self._dataset(id, field)[start:stop]
+        try:  # as `_reading`, without what it costs: clips are cut here
+            file = self._open()
+            return open_shards.dataset(self, file, f"recordings/{id}/{field}")[start:stop]
+        except InputError:
+            raise
+        except _FAILURES as error:
+            raise self._told(error, f"recording {id!r}, {field}") from error
 
     def _has(self, id: str, field: str) -> bool:
         with self._reading(f"recording {id!r}"):
@@ -226,25 +253,15 @@ class Shard:
     def _group(self, id: str) -> Any:
         return self._open()["recordings"][id]
 
-    def _dataset(self, id: str, field: str) -> Any:
-        """The dataset, kept open: the most recently used ones of this process."""
-        file = self._open()
-        key = f"recordings/{id}/{field}"
-        dataset = self._datasets.get(key)
-        if dataset is None:
-            dataset = self._datasets[key] = file[key]
-            if len(self._datasets) > OPEN_DATASETS:
-                self._datasets.popitem(last=False)
-        else:
-            self._datasets.move_to_end(key)
-        return dataset
-
     def _open(self) -> Any:
         """The open file of this process. A forked worker must not share the handle of its parent."""
         if self._file is None or self._process != os.getpid():
-            self._datasets.clear()
+            open_shards.forget(id(self))
             self._file = _open_checked(self.path)
             self._process = os.getpid()
+            open_shards.opened(self)
+        else:
+            open_shards.used(self)
         return self._file
 
     @contextmanager
@@ -254,26 +271,33 @@ class Shard:
             yield
         except InputError:
             raise
-        except KeyError as error:
-            raise InputError(f"{self.path}: {what} is missing or not whole; {REMEDY}.") from error
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            reason = "its checksum is wrong" if "filter returned failure" in str(error) else str(error)
-            raise InputError(f"{self.path}: {what} is damaged ({reason}); {REMEDY}.") from error
+        except _FAILURES as error:
+            raise self._told(error, what) from error
+
+    def _told(self, error: Exception, what: str) -> InputError:
+        """A failed read as the sentence that a user gets."""
+        if isinstance(self.path, Url) and (changed := remote.changed(self.path)):
+            return changed
+        if isinstance(error, KeyError):
+            return InputError(f"{self.path}: {what} is missing or not whole; {REMEDY}.")
+        reason = "its checksum is wrong" if "filter returned failure" in str(error) else str(error)
+        return InputError(f"{self.path}: {what} is damaged ({reason}); {REMEDY}.")
 
 
-def _open_checked(path: Path) -> Any:
+def _open_checked(path: Location) -> Any:
     """Open a shard for reading, or say why it cannot be."""
-    if not path.is_file():
+    source = remote.opened(path) if isinstance(path, Url) else path
+    if isinstance(path, Path) and not path.is_file():
         raise InputError(f"{path}: there is no such shard; make one with wav2uti simulate or wav2uti prepare.")
     try:
         # Without HDF5's cache of chunks: a random clip is not in it, and each open dataset would hold up to 1 MB.
-        file = h5py.File(path, "r", rdcc_nbytes=0)
+        file = h5py.File(source, "r", rdcc_nbytes=0)
     except OSError as error:
         if "truncated" in str(error):
             raise InputError(
                 f"{path}: the shard is cut off (an incomplete copy?); copy it again or {REMEDY}."
             ) from error
-        if not h5py.is_hdf5(path):
+        if "signature not found" in str(error):
             raise InputError(f"{path}: this is not an HDF5 file, so not a shard; {REMEDY}.") from error
         raise InputError(f"{path}: the shard cannot be opened ({error}); {REMEDY}.") from error
     version = file.attrs.get("version")
@@ -284,24 +308,3 @@ def _open_checked(path: Path) -> Any:
         file.close()
         raise InputError(f"{path}: the shard has schema version {version}, this wav2uti reads {VERSION}; {REMEDY}.")
     return file
-
-
-def find_shards(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The shards that files and folders stand for, sorted within each folder.
-
-    A folder stands for the *.h5 files directly in it. Raises InputError where there are none.
-    """
-    found: list[Path] = []
-    for path in [paths] if isinstance(paths, str | Path) else paths:
-        path = Path(path).expanduser()
-        if path.is_dir():
-            # Names with a leading dot are files that a writer has not finished.
-            shards = sorted(p for p in path.glob("*.h5") if not p.name.startswith("."))
-        else:
-            shards = [path] if path.is_file() else []
-        if not shards:
-            raise InputError(f"There are no shards in {path}; make them with wav2uti simulate or wav2uti prepare.")
-        found.extend(shard for shard in shards if shard not in found)
-    if not found:
-        raise InputError("No shards were given; make them with wav2uti simulate or wav2uti prepare.")
-    return found

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
+from wav2uti.data.transport import Sent, arrived
 from wav2uti.tasks.batch import Batch
 
 
@@ -29,10 +31,10 @@ class Clip(NamedTuple):
 
     Attributes:
         id: name of the recording.
-        frames: (1, T, H, W) float32 in [-1, 1].
+        frames: (1, T, H, W): uint8 as they are stored, or float32 in [-1, 1] where they were resized.
         acoustic: (T + 2 C, D_a), at the frame times, with C frames of context on both sides.
         progress: (T + 2 C,), where in the recording the middle of each frame stands: 0 to 1, beyond it outside.
-        text: (L, D_t), the tokens of the whole utterance, or None where the data use no text.
+        text: float32 (L, D_t), the tokens of the whole utterance, or None where the data use no text.
         text_places: (L,), where in the recording each token stands, on the same scale; always beside `text`.
         reference: (1, H, W) in [-1, 1], a frame of the speaker, or None where the data use none.
         known: what scores ask about the clip beyond its frames, or None outside of a test.
@@ -49,13 +51,16 @@ class Clip(NamedTuple):
 
 
 def collate(clips: Sequence[Clip]) -> Batch:
-    """Stack clips, which all have or all lack text and reference; pad the texts and mask the padding."""
-    batch = Batch(
-        ids=[clip.id for clip in clips],
-        frames=torch.stack([clip.frames for clip in clips]),
-        acoustic=torch.stack([clip.acoustic for clip in clips]),
-        progress=torch.stack([clip.progress for clip in clips]),
-    )
+    """Stack clips, which all have or all lack text and reference; pad the texts and mask the padding.
+
+    Frames become float32 in [-1, 1] here, those of a worker where they arrive.
+    """
+    batch: dict[str, Any] = {
+        "ids": [clip.id for clip in clips],
+        "frames": torch.stack([clip.frames for clip in clips]),
+        "acoustic": torch.stack([clip.acoustic for clip in clips]),
+        "progress": torch.stack([clip.progress for clip in clips]),
+    }
     texts = [clip.text for clip in clips if clip.text is not None]
     if texts:
         lengths = torch.tensor([len(text) for text in texts])
@@ -73,4 +78,4 @@ def collate(clips: Sequence[Clip]) -> Batch:
         contours = [k.contour for k in known if k.contour is not None]
         if len(contours) == len(known):
             batch["contour"] = torch.stack(contours)
-    return batch
+    return cast(Batch, arrived(batch) if get_worker_info() is None else Sent(batch))

@@ -4,19 +4,28 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from wav2uti.clock import FPS
-from wav2uti.corpus.shards import RecordingInfo, Shard
+from wav2uti.corpus.shards import CHUNK_FRAMES, RecordingInfo, Shard
 from wav2uti.data.batch import Clip, Known
+from wav2uti.data.kept import Kept
 from wav2uti.data.order import ClipIndex
 from wav2uti.data.pictures import Pictures
 from wav2uti.speech.timing import token_places
 
+# Texts and reference frames that a process keeps, the latest used ones: those of 450 recordings at 112x112 with 30
+# tokens of BERT each.
+KEPT_BYTES = 2**26
+TOTAL_FRAMES = 16 * CHUNK_FRAMES  # frames read at a time to sum up a recording
+
 
 class ClipDataset(Dataset[Clip]):
     """Clips by (recording, first frame); a sampler says which.
+
+    What the clips of a recording share is kept in memory, up to KEPT_BYTES in each process.
 
     Args:
         recordings: stored recordings, each at least a clip long.
@@ -58,6 +67,9 @@ class ClipDataset(Dataset[Clip]):
         self.pictures = pictures
         used = [*self.recordings, *(references or {}).values()]
         self._shards = {path: Shard(path) for path in {info.shard for info in used}}
+        self._kept = Kept(KEPT_BYTES)
+        around = np.arange(-context, clip_frames + context, dtype=np.float32)
+        self._middles = (around + np.float32(0.5)) * np.float32(pictures.step)  # in stored frames from a clip's first
 
     def __getitem__(self, index: ClipIndex) -> Clip:
         recording, start = index
@@ -65,21 +77,27 @@ class ClipDataset(Dataset[Clip]):
         step = self.pictures.step
         stop = start + self.clip_frames * step
         shard = self._shards[info.shard]
-        heard = np.arange(start - self.context * step, stop + self.context * step, step)
-        inside = heard.clip(0, info.frames - 1)  # beyond its ends a recording sounds as at its ends
-        sound = shard.acoustic(info.id, self.acoustic, int(inside[0]), int(inside[-1]) + 1)
-        tokens = None if self.text is None else torch.from_numpy(shard.text(info.id, self.text))
+        first, last = start - self.context * step, stop + self.context * step
+        tokens, places = (None, None) if self.text is None else self._text(shard, info)
         return Clip(
             id=info.id,
-            frames=self.pictures.resized(shard.frames(info.id, start, stop)[::step])[None],
-            acoustic=torch.from_numpy(sound[inside - inside[0]]),
+            frames=self.pictures.clip(shard.frames(info.id, start, stop)[::step])[None],
+            acoustic=torch.from_numpy(self._sound(shard, info, first, last)),
             # The middle of the time until the next frame.
-            progress=(torch.from_numpy(heard) + 0.5 * step).float() / info.frames,
+            progress=torch.from_numpy((self._middles + np.float32(start)) / np.float32(info.frames)),
             text=tokens,
-            text_places=None if tokens is None else self._places(shard, info, len(tokens)),
+            text_places=places,
             reference=None if self.references is None else self._reference(info, start, stop)[None],
             known=self._known(shard, info, start, stop) if self.known else None,
         )
+
+    def _sound(self, shard: Shard, info: RecordingInfo, first: int, last: int) -> NDArray[np.float32]:
+        """Embeddings of the frames [first, last); beyond its ends a recording sounds as at its ends."""
+        step = self.pictures.step
+        if first >= 0 and last <= info.frames:
+            return shard.acoustic(info.id, self.acoustic, first, last)[::step]
+        inside = np.minimum(np.maximum(np.arange(first, last, step), 0), info.frames - 1)
+        return shard.acoustic(info.id, self.acoustic, int(inside[0]), int(inside[-1]) + 1)[inside - inside[0]]
 
     def _known(self, shard: Shard, info: RecordingInfo, start: int, stop: int) -> Known:
         """What is known of a clip besides what a model is told, for the frames as they are drawn."""
@@ -90,28 +108,65 @@ class ClipDataset(Dataset[Clip]):
         scale = self.pictures.mm_per_pixel(info.mm_per_pixel, stored)
         return Known(info.speaker, None if contour is None else torch.from_numpy(contour), scale)
 
-    def _places(self, shard: Shard, info: RecordingInfo, count: int) -> Tensor:
-        """Where in the recording its tokens stand (count,): 0 to 1."""
-        assert self.text is not None
-        times = shard.text_times(info.id, self.text) if self.text_times else None
-        return torch.from_numpy(token_places(count, times, info.frames / FPS))
+    def _text(self, shard: Shard, info: RecordingInfo) -> tuple[Tensor, Tensor]:
+        """Tokens (L, D_t) of a recording, and where in it they stand (L,): 0 to 1."""
+        key = ("text", info.id)
+        kept = self._kept.get(key)
+        if kept is None:
+            assert self.text is not None
+            tokens = shard.text(info.id, self.text)
+            times = shard.text_times(info.id, self.text) if self.text_times else None
+            places = token_places(len(tokens), times, info.frames / FPS)
+            kept = torch.from_numpy(tokens), torch.from_numpy(places)
+            self._kept.put(key, kept)
+        return kept[0], kept[1]
 
     def _reference(self, info: RecordingInfo, start: int, stop: int) -> Tensor:
         """Reference frame (H, W) of a clip's speaker, never a frame of the clip itself."""
         assert self.references is not None
         other = self.references[info.id]
-        shard = self._shards[other.shard]
-        if other.id != info.id:
-            # Evenly spread; of one frame this is the middle one.
-            count = self.reference_frames
-            chosen = [other.frames * (2 * k + 1) // (2 * count) for k in range(count)]
-            return torch.cat([self.pictures.resized(shard.frames(other.id, k, k + 1)) for k in chosen]).mean(dim=0)
-        stored = shard.reference(info.id)
-        if stored is not None:
-            return self.pictures.resized(stored[None])[0]
-        frames = shard.frames(info.id)
-        outside = np.concatenate([frames[:start], frames[stop:]])
-        return self.pictures.shrunk(torch.from_numpy(outside.mean(axis=0, dtype=np.float32) / 127.5 - 1)[None])[0]
+        own = other.id == info.id
+        key = ("stored" if own else "frame", other.id)
+        kept = self._kept.get(key)
+        if kept is None:
+            found = self._stored_reference(info) if own else self._frame_of(other)
+            if found is None:
+                return self._rest(info, start, stop)
+            kept = (found,)
+            self._kept.put(key, kept)
+        return kept[0]
+
+    def _frame_of(self, other: RecordingInfo) -> Tensor:
+        """Mean (H, W) of frames evenly over a recording; of one frame this is the middle one."""
+        shard, count = self._shards[other.shard], self.reference_frames
+        chosen = [other.frames * (2 * k + 1) // (2 * count) for k in range(count)]
+        frames = [self.pictures.resized(shard.frames(other.id, k, k + 1)) for k in chosen]
+        return frames[0][0] if count == 1 else torch.cat(frames).mean(dim=0)
+
+    def _stored_reference(self, info: RecordingInfo) -> Tensor | None:
+        """The reference (H, W) stored with a recording."""
+        stored = self._shards[info.shard].reference(info.id) if info.has_reference else None
+        return None if stored is None else self.pictures.resized(stored[None])[0]
+
+    def _rest(self, info: RecordingInfo, start: int, stop: int) -> Tensor:
+        """Mean (H, W) of the frames of a recording outside a clip."""
+        shard = self._shards[info.shard]
+        clip = shard.frames(info.id, start, stop).sum(axis=0, dtype=np.int64)
+        outside = (self._total(shard, info) - clip).astype(np.float32) / np.float32(info.frames - (stop - start))
+        return self.pictures.shrunk(torch.from_numpy(outside / np.float32(127.5) - 1)[None])[0]
+
+    def _total(self, shard: Shard, info: RecordingInfo) -> NDArray[np.int64]:
+        """Sum (H, W) of all frames of a recording, read in blocks: a long one's frames do not fit in memory."""
+        key = ("total", info.id)
+        kept = self._kept.get(key)
+        if kept is None:
+            blocks = range(0, info.frames, TOTAL_FRAMES)
+            total = np.zeros(info.size, dtype=np.int64)
+            for start in blocks:
+                total += shard.frames(info.id, start, start + TOTAL_FRAMES).sum(axis=0, dtype=np.int64)
+            kept = (torch.from_numpy(total),)
+            self._kept.put(key, kept)
+        return kept[0].numpy()
 
 
 def choose_references(infos: Sequence[RecordingInfo]) -> dict[str, RecordingInfo]:

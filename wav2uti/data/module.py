@@ -26,7 +26,8 @@ class ClipData(pl.LightningDataModule):
     recording in clips that do not overlap. Recordings shorter than a clip are left out, with one warning.
 
     Args:
-        shards: folder of shards, or shards, made with `wav2uti simulate` or `wav2uti prepare`.
+        shards: folder of shards, or shards, made with `wav2uti simulate` or `wav2uti prepare`; or the address of
+            either, such as s3://bucket/folder or https://host/shard.h5.
         clip_frames: frames in a clip, at 60 a second, or at the frame rate that `frame_step` makes of it.
         batch_size: clips in a batch of each process.
         acoustic: acoustic encoder whose embeddings are used; `auto` is the only one in the shards.

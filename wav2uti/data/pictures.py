@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -41,6 +40,10 @@ class Pictures:
                 f"{stored}, or prepare the recordings with --size {self.size}."
             )
 
+    def clip(self, frames: NDArray[np.uint8]) -> Tensor:
+        """Frames (..., T, H, W) in their size: uint8 as they are stored, or float32 in [-1, 1] where it is another."""
+        return self.resized(frames) if self.size is not None else torch.from_numpy(frames)
+
     def resized(self, frames: NDArray[np.uint8]) -> Tensor:
         """Frames (..., T, H, W) in [-1, 1] and in their size, all of them."""
         return self.shrunk(to_unit(frames))
@@ -74,7 +77,7 @@ def frame_statistics(recordings: Sequence[RecordingInfo], pictures: Pictures) ->
     """
     blocks = [(info, start) for info in recordings for start in range(0, info.frames, CHUNK_FRAMES)]
     chosen = np.unique(np.linspace(0, len(blocks) - 1, min(len(blocks), STATISTICS_BLOCKS)).round().astype(int))
-    shards: dict[Path, Shard] = {info.shard: Shard(info.shard) for info in recordings}
+    shards = {info.shard: Shard(info.shard) for info in recordings}
     count, total, squares = 0, 0.0, 0.0
     for k in chosen:
         info, start = blocks[k]

@@ -57,7 +57,7 @@ class Encoders:
                     missing = replace(missing, **{kind: None})
                 elif not replacing:
                     raise InputError(
-                        f"{shard.path} holds {kind} embeddings {name!r} made with {json.dumps(_settings(there))}, not "
+                        f"{shard.file} holds {kind} embeddings {name!r} made with {json.dumps(_settings(there))}, not "
                         f"with {json.dumps(_settings(about))}; add --replace true to put the new ones in their place."
                     )
         return missing
@@ -77,7 +77,7 @@ class Addition:
         self.infos = [shard.info(id) for id in shard.ids]
         self.described = encoders.described()
         # A part fits this very file and these encoders.
-        about = shard.path.stat()
+        about = shard.file.stat()
         self._recipe = json.dumps([about.st_size, about.st_mtime_ns, self.described], sort_keys=True)
 
     def find_parts(self) -> list[RecordingInfo]:
@@ -142,7 +142,7 @@ class Addition:
             InputError: the shard is damaged.
             OutOfSpace: the new file cannot be written.
         """
-        path, new = self.shard.path, self.folder / "whole.h5"
+        path, new = self.shard.file, self.folder / "whole.h5"
         stored = self.shard.encoders
         encoders = {kind: encoders | self.described.get(kind, {}) for kind, encoders in stored.items()}
         try:

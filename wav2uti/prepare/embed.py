@@ -67,7 +67,7 @@ def embed(
             locks.enter_context(locked(folder))
         opened = [Shard(path) for path in paths]
         todo = [
-            Addition(shard, missing, _folder(shard.path))
+            Addition(shard, missing, _folder(shard.file))
             for shard, missing in [(shard, wanted.missing(shard, replace)) for shard in opened]
             if missing.acoustic or missing.text
         ]
@@ -75,7 +75,7 @@ def embed(
             if todo:
                 _run(todo, batch)
         finally:
-            _tidy(paths, [addition.shard.path for addition in todo])
+            _tidy(paths, [addition.shard.file for addition in todo])
     names = " and ".join(encoder.name for encoder in (acoustic, text) if encoder is not None)
     if todo:
         infos = [info for addition in todo for info in addition.infos]

@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from rich import box
@@ -31,7 +30,7 @@ _UNSAFE = re.compile(r"[^\w.-]+")  # letters and digits of every script stay
 Facts = list[tuple[str, str]]
 
 
-def inspect(shard: Path, id: str | None = None, out: Path | None = None, columns: int = 12) -> None:
+def inspect(shard: str | Path, id: str | None = None, out: Path | None = None, columns: int = 12) -> None:
     """Show what shards hold, in words and as a picture.
 
     Prints the facts of the corpus and a list of its recordings, or with ID all that is known of that recording.
@@ -39,7 +38,7 @@ def inspect(shard: Path, id: str | None = None, out: Path | None = None, columns
     and the tongue contour, as far as it has them, on one time axis.
 
     Args:
-        shard: a shard, or a folder of shards.
+        shard: a shard, a folder of shards, or the address of either (s3://bucket/folder, https://host/shard.h5).
         id: a recording of them.
         out: picture to write; by default ID.png in the current folder.
         columns: frames on the sheet, evenly spaced in time.
@@ -106,12 +105,12 @@ def _contents(shard: Shard) -> _Contents:
     """Read a shard's facts and close it again: a corpus can have more shards than a process may have files open."""
     ids = shard.ids
     infos, warned = [shard.info(id) for id in ids], [id for id in ids if _warnings(shard, id)]
-    found = _Contents(infos, warned, shard.encoders, shard.settings, _made_by(shard.path), shard.path.stat().st_size)
+    found = _Contents(infos, warned, shard.encoders, shard.settings, shard.created_by, shard.nbytes)
     shard.close()
     return found
 
 
-def _holding(shards: list[Shard], id: str, given: Path) -> Shard:
+def _holding(shards: list[Shard], id: str, given: str | Path) -> Shard:
     """The shard that holds a recording; InputError with what may have been meant where none does."""
     ids: list[str] = []
     for shard in shards:
@@ -236,11 +235,6 @@ def _simulated(simulated: int, recordings: int) -> Facts:
     if not simulated:
         return []
     return [("SIMULATED", "no person was recorded" if simulated == recordings else f"{simulated} of the recordings")]
-
-
-def _made_by(path: Path) -> str:
-    with h5py.File(path, "r") as file:
-        return str(file.attrs.get("created_by", "not stated"))
 
 
 def _pixels(info: RecordingInfo) -> str:
