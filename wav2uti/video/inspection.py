@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from rich import box
@@ -18,7 +17,7 @@ from rich.text import Text
 
 from wav2uti.clock import FPS, SAMPLE_RATE, seconds_at
 from wav2uti.corpus.recording import Interval
-from wav2uti.corpus.shards import SCHEMA, VERSION, RecordingInfo, Shard, find_shards
+from wav2uti.corpus.shards import SCHEMA, RecordingInfo, Shard, find_shards
 from wav2uti.errors import InputError
 from wav2uti.video.sheet import contact_sheet
 
@@ -99,6 +98,7 @@ class _Contents(NamedTuple):
     encoders: dict[str, dict[str, dict[str, Any]]]
     settings: dict[str, Any]
     made_by: str
+    version: int
     size: int  # bytes
 
 
@@ -106,7 +106,9 @@ def _contents(shard: Shard) -> _Contents:
     """Read a shard's facts and close it again: a corpus can have more shards than a process may have files open."""
     ids = shard.ids
     infos, warned = [shard.info(id) for id in ids], [id for id in ids if _warnings(shard, id)]
-    found = _Contents(infos, warned, shard.encoders, shard.settings, _made_by(shard.path), shard.path.stat().st_size)
+    made_by = shard.made_by or "not stated"
+    size = shard.path.stat().st_size
+    found = _Contents(infos, warned, shard.encoders, shard.settings, made_by, shard.version, size)
     shard.close()
     return found
 
@@ -136,7 +138,7 @@ def _corpus_facts(contents: list[_Contents], infos: list[RecordingInfo]) -> Fact
     }
     return [
         *_simulated(sum(info.simulated for info in infos), len(infos)),
-        ("shards", f"{len(contents)} ({size}), schema {SCHEMA} version {VERSION}"),
+        ("shards", f"{len(contents)} ({size}), schema {SCHEMA} version {_distinct(str(c.version) for c in contents)}"),
         ("made by", _distinct(content.made_by for content in contents)),
         ("settings", _distinct(_plain(content.settings) for content in contents)),
         *((f"{kind} encoders", _distinct(names)) for kind, names in encoders.items()),
@@ -236,11 +238,6 @@ def _simulated(simulated: int, recordings: int) -> Facts:
     if not simulated:
         return []
     return [("SIMULATED", "no person was recorded" if simulated == recordings else f"{simulated} of the recordings")]
-
-
-def _made_by(path: Path) -> str:
-    with h5py.File(path, "r") as file:
-        return str(file.attrs.get("created_by", "not stated"))
 
 
 def _pixels(info: RecordingInfo) -> str:
