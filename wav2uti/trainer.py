@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import lightning.pytorch as pl
+from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 # Imported for their short names in YAML: jsonargparse knows the subclasses of what has been imported.
@@ -16,6 +18,7 @@ import wav2uti.tasks.diffusion
 import wav2uti.tasks.regression  # noqa: F401
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError, unwrapped
+from wav2uti.options import check_counts, check_numbers, check_shares
 from wav2uti.tasks.base import Task
 from wav2uti.tasks.checkpoint import check_checkpoint
 
@@ -93,9 +96,15 @@ class CLI(LightningCLI):
         parser.link_arguments("data.facts", "model.init_args.facts", apply_on="instantiate")
 
     def instantiate_classes(self) -> None:
-        """See `errors.unwrapped`."""
-        with unwrapped():
-            super().instantiate_classes()
+        """See `errors.unwrapped`. What torch and Lightning refuse is a mistake in the config, too."""
+        try:
+            with unwrapped():
+                super().instantiate_classes()
+        except InputError:
+            raise
+        except (ValueError, TypeError, RuntimeError, ZeroDivisionError, MisconfigurationException) as error:
+            reason = " ".join(str(error).split())[:300].rstrip(".")
+            raise InputError(f"These options do not work ({reason}): correct the config.") from error
 
     def before_instantiate_classes(self) -> None:
         """A missing model or checkpoint is the user's mistake; Lightning would show a traceback."""
@@ -107,3 +116,15 @@ class CLI(LightningCLI):
             raise InputError("No model was given: add --config configs/NAME.yaml, or --ckpt_path of a trained one.")
         if self.subcommand != "fit" and ckpt_path is None:
             raise InputError(f"`wav2uti {self.subcommand}` needs --ckpt_path: the .ckpt file of a `wav2uti fit` run.")
+        _check_trainer(config["trainer"])
+
+
+def _check_trainer(options: Namespace) -> None:
+    """Raise an InputError for numbers that Lightning takes without a word and then trains nonsense with."""
+    check_numbers(0, **{"trainer.gradient_clip_val": options.gradient_clip_val})
+    check_counts(1, **{"trainer.accumulate_grad_batches": options.accumulate_grad_batches})
+    check_counts(0, **{"trainer.log_every_n_steps": options.log_every_n_steps})
+    for callback in options.callbacks or []:
+        given = callback.get("init_args") or {}
+        if given.get("decay") is not None:
+            check_shares(**{f"{callback.class_path.rpartition('.')[2]}.decay": given["decay"]})

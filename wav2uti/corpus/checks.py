@@ -111,11 +111,13 @@ class _Examination:
         """Look at all there is of it."""
         attributes: dict[str, Any] = {}
         listed: Any = None
-        group: Any = {}
+        group: Any = None
         names: list[str] = []
         with self._collecting("the recording"):
             group = file["recordings"][self.found.id]
             names = dataset_names(group)
+        if group is None:
+            return self.found
         with self._collecting("its head"):
             attributes = dict(read_attributes(group, self.head.version > 1))
             listed = attributes.get(CONTENTS)
