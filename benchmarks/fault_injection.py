@@ -99,13 +99,13 @@ def inject(folder: Path, count: int, seed: int, only: list[str]) -> dict[str, An
         checkpoints.inject_bytes(checkpoint, work, count, rng, tallies["checkpoints"])
         checkpoints.inject_headers(checkpoint, work, count, rng, tallies["checkpoints"])
     if "configs" in only:
-        configs.inject(corpus.parent, work, count, rng, tallies["configs"])
+        configs.inject(corpus.parent, work, max(count // 6, 1), rng, tallies["configs"])
     return {name: tally.report() for name, tally in tallies.items() if tally.injections}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=150, help="faults of each random kind")
+    parser.add_argument("--count", type=int, default=150, help="faults of each random kind, a sixth of it for configs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", default=["shards", "checkpoints", "configs"])
     parser.add_argument("--output", type=Path, help="JSON file for the result")

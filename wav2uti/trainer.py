@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import lightning.pytorch as pl
 from jsonargparse import Namespace
@@ -73,6 +73,15 @@ class CLI(LightningCLI):
             args=args,
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """jsonargparse ends in a traceback where a config is no text."""
+        try:
+            super().parse_arguments(parser, args)
+        except UnicodeDecodeError as error:
+            given = [part.partition("=")[2] or part for part in args if isinstance(part, str)]
+            path = next((Path(part) for part in given if Path(part).is_file() and not _is_text(Path(part))), "A config")
+            raise InputError(f"{path} is no text in UTF-8 ({error.reason}): give a YAML file.") from error
+
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The commands that need a Trainer; `predict` needs none (see `wav2uti.video.predict`)."""
@@ -117,6 +126,14 @@ class CLI(LightningCLI):
         if self.subcommand != "fit" and ckpt_path is None:
             raise InputError(f"`wav2uti {self.subcommand}` needs --ckpt_path: the .ckpt file of a `wav2uti fit` run.")
         _check_trainer(config["trainer"])
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _check_trainer(options: Namespace) -> None:
