@@ -16,10 +16,12 @@ import argparse
 import contextlib
 import gc
 import json
-import os
+import multiprocessing
 import random
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from wav2uti.corpus.contents import dataset_names
 from wav2uti.corpus.shard_writer import ShardWriter
 from wav2uti.prepare.commands import simulate
 
+PARTS = ("shards", "checkpoints", "configs")
 REPOSITORY = Path(__file__).resolve().parents[1]
 VERSION_1 = REPOSITORY / "tests" / "corpus" / "version_1.h5"
 
@@ -80,40 +83,46 @@ def make_checkpoint(corpus: Path, folder: Path) -> Path:
     return path
 
 
-def inject(folder: Path, count: int, seed: int, only: list[str]) -> dict[str, Any]:
-    """All faults, `count` of each kind of random ones; a report for each kind of file."""
-    rng, work = random.Random(seed), folder / "work"
-    work.mkdir()
-    tallies = {name: Tally() for name in ("shards", "blind_words", "version_1", "checkpoints", "configs")}
-    corpus = make_corpus(folder / "corpus")
-    gc.freeze()  # what is there already need not be copied for each child
-    if "shards" in only:
-        shard = make_short(corpus, folder / "short" / "shard-00000.h5")
-        shards.inject_losses(shard, work, count // 2, rng, tallies["shards"])
-        shards.inject_bytes(shard, work, count, rng, tallies["shards"])
-        shards.inject_metadata(shard, work, 3 * count, rng, tallies["shards"])
-        shards.inject_blind_words(shard, work, count, rng, tallies["blind_words"])
-        shards.inject_metadata(VERSION_1, work, count, rng, tallies["version_1"])
-    if "checkpoints" in only:
-        checkpoint = make_checkpoint(corpus.parent, folder / "runs")
-        checkpoints.inject_bytes(checkpoint, work, count, rng, tallies["checkpoints"])
-        checkpoints.inject_headers(checkpoint, work, count, rng, tallies["checkpoints"])
-    if "configs" in only:
-        configs.inject(corpus.parent, work, max(count // 6, 1), rng, tallies["configs"])
-    return {name: tally.report() for name, tally in tallies.items() if tally.injections}
+def inject(part: str, count: int, seed: int) -> dict[str, dict[str, Any]]:
+    """All faults of one kind of file, `count` of each kind of random ones; its reports."""
+    torch.set_num_threads(1)
+    rng = random.Random(f"{seed} {part}")
+    tallies = {name: Tally() for name in (part, *(("blind_words", "version_1") if part == "shards" else ()))}
+    with tempfile.TemporaryDirectory() as made, contextlib.chdir(made):
+        folder, work = Path(made), Path(made) / "work"
+        work.mkdir()
+        corpus = make_corpus(folder / "corpus")
+        gc.freeze()  # what is there already need not be copied for each child
+        if part == "shards":
+            shard = make_short(corpus, folder / "short" / "shard-00000.h5")
+            shards.inject_losses(shard, work, count // 2, rng, tallies[part])
+            shards.inject_bytes(shard, work, count, rng, tallies[part])
+            shards.inject_metadata(shard, work, 2 * count, rng, tallies[part])
+            shards.inject_blind_words(shard, work, count, rng, tallies["blind_words"])
+            shards.inject_metadata(VERSION_1, work, count // 2, rng, tallies["version_1"])
+        elif part == "checkpoints":
+            checkpoint = make_checkpoint(corpus.parent, folder / "runs")
+            checkpoints.inject_bytes(checkpoint, work, count // 5, rng, tallies[part])
+            checkpoints.inject_headers(checkpoint, work, count // 5, rng, tallies[part])
+        else:
+            configs.inject(corpus.parent, work, max(count // 20, 1), rng, tallies[part])
+    return {name: tally.report() for name, tally in tallies.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=150, help="faults of each random kind, a sixth of it for configs")
+    parser.add_argument(
+        "--count", type=int, default=170, help="shards of each random fault; checkpoints a fifth, configs a twentieth"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", default=["shards", "checkpoints", "configs"])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--output", type=Path, help="JSON file for the result")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        found = inject(Path(folder), arguments.count, arguments.seed, arguments.only)
+    found: dict[str, dict[str, Any]] = {}
+    with ProcessPoolExecutor(len(arguments.only), multiprocessing.get_context("spawn")) as pool:
+        for reports in pool.map(partial(inject, count=arguments.count, seed=arguments.seed), arguments.only):
+            found |= reports
     result = {
         "what": "faults injected into a small simulated corpus, a checkpoint and configs: outcomes by kind",
         "injections": sum(part["injections"] for part in found.values()),
@@ -122,7 +131,7 @@ def main() -> None:
         "count": arguments.count,
         "minutes": round((time.monotonic() - begun) / 60, 1),
     }
-    publish(result, None if arguments.output is None else Path(os.environ.get("PWD", ".")) / arguments.output)
+    publish(result, arguments.output)
 
 
 if __name__ == "__main__":

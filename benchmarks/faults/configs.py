@@ -4,7 +4,7 @@ import contextlib
 import io
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,15 @@ NEGATIVE = {"max_steps", "max_epochs", "p_mean", "limit_val_batches", "limit_tes
 WORDS = {"monitor", "acoustic", "text", "class_path", "filename"}
 
 
-def inject(corpus: Path, work: Path, count: int, rng: random.Random, tally: Tally) -> None:
-    """So many faults of each kind, in configs that are well without them."""
+def inject(
+    corpus: Path, work: Path, count: int, rng: random.Random, tally: Tally, names: Sequence[str] | None = None
+) -> None:
+    """So many faults of each kind, in configs that are well without them: those of these names, or all."""
     path = work / "config.yaml"
     contents = []
     for config in sorted(CONFIGS.glob("*.yaml")):
+        if names is not None and config.stem not in names:
+            continue
         path.write_text(config.read_text())
         if in_child(lambda: _examine(path, corpus, ""), LIMIT)[0] == SURVIVED:  # not those that change another one
             contents.append(config.read_text())

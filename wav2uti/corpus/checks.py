@@ -112,11 +112,11 @@ class _Examination:
         attributes: dict[str, Any] = {}
         listed: Any = None
         group: Any = None
-        names: list[str] = []
+        names: list[str] | None = None
         with self._collecting("the recording"):
             group = file["recordings"][self.found.id]
             names = dataset_names(group)
-        if group is None:
+        if names is None:
             return self.found
         with self._collecting("its head"):
             attributes = dict(read_attributes(group, self.head.version > 1))

@@ -89,12 +89,20 @@ class Shard:
         self._version = 0
         self._file: Any = None
         self._datasets: OrderedDict[str, Any] = OrderedDict()
+        self._pinned: tuple[int, ...] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "pinned": self._pinned}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["path"])  # type: ignore[misc]
+        self._pinned = state["pinned"]
+
+    def pinned(self) -> "Shard":
+        """Itself, bound to the file that is there now: one that takes its place later is refused, by copies too."""
+        with self._reading("the file"):
+            self._pinned = _identity(self.path)
+        return self
 
     def close(self) -> None:
         """Close the file in this process; the next read opens it again."""
@@ -280,6 +288,9 @@ class Shard:
         if self._file is None or self._process != os.getpid():
             self._datasets.clear()
             self._file = open_shard(self.path)
+            if self._pinned not in (None, _identity(self.path)):
+                self.close()
+                raise InputError(f"{self.path} was replaced while it was in use: start the command again.")
             self._version = int(self._file.attrs["version"])
             self._process = os.getpid()
         return self._file
@@ -296,6 +307,12 @@ class Shard:
         except (OSError, RuntimeError, ValueError, TypeError) as error:
             reason = "its checksum is wrong" if "filter returned failure" in str(error) else str(error)
             raise InputError(f"{self.path}: {what} is damaged ({reason}); {REMEDY}.") from error
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What tells a file from another one of the same name."""
+    about = path.stat()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def open_shard(path: Path) -> Any:

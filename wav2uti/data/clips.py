@@ -57,7 +57,7 @@ class ClipDataset(Dataset[Clip]):
         self.known = known
         self.pictures = pictures
         used = [*self.recordings, *(references or {}).values()]
-        self._shards = {path: Shard(path) for path in {info.shard for info in used}}
+        self._shards = {path: Shard(path).pinned() for path in {info.shard for info in used}}
 
     def __getitem__(self, index: ClipIndex) -> Clip:
         recording, start = index
