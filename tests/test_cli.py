@@ -140,7 +140,7 @@ def test_damaged_shards_are_named(
     newer.mkdir()
     shutil.copy(source, newer)
     with h5py.File(newer / source.name, "a") as file:
-        file.attrs["version"] = 2
+        file.attrs["version"] = 3
     config = f"--config={REPOSITORY / 'configs' / 'debug.yaml'}"
     options = (f"--data.num_workers={workers}", f"--trainer.logger.init_args.save_dir={tmp_path}")
     said = fails(capsys, "fit", config, f"--data.shards={flipped}", *options)

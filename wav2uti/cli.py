@@ -30,6 +30,7 @@ COMMANDS = {
     "prepare": Command("wav2uti.prepare.commands:prepare", "turn recordings into shards, with embeddings", ("out",)),
     "embed": Command("wav2uti.prepare.embed:embed", "add embeddings of other encoders to shards"),
     "inspect": Command("wav2uti.video.inspection:inspect", "facts of a shard, and a picture of a recording", ("id",)),
+    "verify": Command("wav2uti.prepare.verify:verify", "read all of a corpus's shards, and list what is damaged"),
     "fit": Command("wav2uti.trainer:fit", "train a model, from a YAML in configs/"),
     "validate": Command("wav2uti.trainer:validate", "loss of a checkpoint on the validation speakers"),
     "test": Command("wav2uti.trainer:test", "draw the test speakers' clips and score them: metrics.json"),
@@ -69,7 +70,7 @@ def main(args: Sequence[str] | None = None) -> int:
             _call(function, chosen, arguments[1:], COMMANDS[chosen].optional)
     except InputError as error:
         print(f"wav2uti {chosen}: {_sentence(error)}", file=sys.stderr)
-        return 2
+        return error.status
     except Terminated as end:
         print(f"wav2uti {chosen}: {end}", file=sys.stderr)
         return 143  # 128 + SIGTERM, as shells have it

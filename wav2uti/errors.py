@@ -10,6 +10,8 @@ class InputError(ValueError):
     The message is one sentence that says what is wrong, in which file and recording, and what to do.
     """
 
+    status = 2  # that the command line ends with
+
 
 class OutOfSpace(InputError):
     """The disk refuses what has to be written: no fault of a recording, so that going on makes no sense."""
@@ -17,6 +19,12 @@ class OutOfSpace(InputError):
 
 class Terminated(Exception):
     """The process was asked to end (SIGTERM) and has saved what it had; the message says how to go on."""
+
+
+class Damaged(InputError):
+    """What `wav2uti verify` was asked to look at is not as it was written: its answer, and no mistake of the call."""
+
+    status = 1
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import lightning.pytorch as pl
+from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -20,6 +22,7 @@ import wav2uti.training.log
 import wav2uti.training.watch  # noqa: F401
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError, Terminated, unwrapped
+from wav2uti.options import check_counts, check_numbers, check_shares
 from wav2uti.tasks.allowed import classes_named, trust
 from wav2uti.tasks.base import Task
 from wav2uti.tasks.checkpoint import CheckpointFile, check_checkpoint, read_checkpoint
@@ -79,6 +82,15 @@ class CLI(LightningCLI):
             args=args,
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """jsonargparse ends in a traceback where a config is no text."""
+        try:
+            super().parse_arguments(parser, args)
+        except UnicodeDecodeError as error:
+            given = [part.partition("=")[2] or part for part in args if isinstance(part, str)]
+            path = next((Path(part) for part in given if Path(part).is_file() and not _is_text(Path(part))), "A config")
+            raise InputError(f"{path} is no text in UTF-8 ({error.reason}): give a YAML file.") from error
+
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The commands that need a Trainer; `predict` needs none (see `wav2uti.video.predict`).
@@ -134,9 +146,15 @@ class CLI(LightningCLI):
         parser.link_arguments("data.facts", "model.init_args.facts", apply_on="instantiate")
 
     def instantiate_classes(self) -> None:
-        """See `errors.unwrapped`."""
-        with unwrapped():
-            super().instantiate_classes()
+        """See `errors.unwrapped`. What torch and Lightning refuse is a mistake in the config, too."""
+        try:
+            with unwrapped():
+                super().instantiate_classes()
+        except InputError:
+            raise
+        except (ValueError, TypeError, RuntimeError, ZeroDivisionError, MisconfigurationException) as error:
+            reason = " ".join(str(error).split())[:300].rstrip(".")
+            raise InputError(f"These options do not work ({reason}): correct the config.") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """A Trainer that reads checkpoints by `CheckpointFile`, whatever else it is given."""
@@ -154,6 +172,26 @@ class CLI(LightningCLI):
             raise InputError("No model was given: add --config configs/NAME.yaml, or --ckpt_path of a trained one.")
         if self.subcommand != "fit" and ckpt_path is None:
             raise InputError(f"`wav2uti {self.subcommand}` needs --ckpt_path: the .ckpt file of a `wav2uti fit` run.")
+        _check_trainer(config["trainer"])
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _check_trainer(options: Namespace) -> None:
+    """Raise an InputError for numbers that Lightning takes without a word and then trains nonsense with."""
+    check_numbers(0, **{"trainer.gradient_clip_val": options.gradient_clip_val})
+    check_counts(1, **{"trainer.accumulate_grad_batches": options.accumulate_grad_batches})
+    check_counts(0, **{"trainer.log_every_n_steps": options.log_every_n_steps})
+    for callback in options.callbacks or []:
+        given = callback.get("init_args") or {}
+        if given.get("decay") is not None:
+            check_shares(**{f"{callback.class_path.rpartition('.')[2]}.decay": given["decay"]})
 
 
 def go_on_in_the_newest_folder(logger: Any) -> None:

@@ -1,5 +1,6 @@
 """`wav2uti embed`: embeddings beside those that are there, and nothing else of a shard changed."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -85,18 +86,24 @@ def corpus(tmp_path: Path) -> Path:
 def contents(corpus: Path) -> dict[str, Any]:
     """All that shards hold of their recordings: attributes, and datasets chunk by chunk as they are on the disk."""
     found: dict[str, Any] = {}
+    listed: dict[str, Any] = {}
     for path in find_shards(corpus):
         with h5py.File(path, "r") as file:
 
             def note(name: str, item: Any) -> None:
                 for key, value in item.attrs.items():
-                    found[f"{name} {key}"] = value
+                    if key == "contents":  # grows with what is added
+                        listed.update({f"{name}/{field}": about for field, about in json.loads(value).items()})
+                    elif key != "digest":
+                        found[f"{name} {key}"] = value
                 if isinstance(item, h5py.Dataset):
                     chunks = [item.id.get_chunk_info(k) for k in range(item.id.get_num_chunks() if item.chunks else 0)]
                     stored = [item.id.read_direct_chunk(chunk.chunk_offset) for chunk in chunks]
-                    found[name] = (item.shape, item.dtype, item.chunks, item.fletcher32, stored)
+                    found[name] = [item.shape, item.dtype, item.chunks, item.fletcher32, stored]
 
             file["recordings"].visititems(note)
+    for name, about in listed.items():
+        found[name].append(about)
     return found
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from tiny_corpus import make_full_recording, make_recording, write_corpus
 
+from wav2uti.corpus.attributes import read_attributes, write_attributes
 from wav2uti.corpus.shards import Shard
 from wav2uti.errors import InputError
 from wav2uti.video.inspection import inspect
@@ -21,7 +22,8 @@ def corpus(tmp_path: Path) -> Path:
     paths = write_corpus(tmp_path / "corpus", [full, plain], settings={"command": "simulate", "hflip": False})
     paths += write_corpus(tmp_path / "corpus", [make_recording("third", speaker="ben")])
     with h5py.File(paths[0], "r+") as file:
-        attributes = file["recordings/full"].attrs
+        group = file["recordings/full"]
+        attributes = read_attributes(group, digested=True)
         attributes["split"] = "val"
         attributes["words"] = json.dumps([["sæ", 0.0, 0.5]])
         attributes["quality"] = json.dumps(
@@ -33,6 +35,7 @@ def corpus(tmp_path: Path) -> Path:
         )
         files = {"ultrasound": {"name": "a/full.ult", "bytes": 1234, "digest": "beef"}}
         attributes["origin"] = json.dumps({"layout": "aaa", "hflip": True, "offset": None, "files": files})
+        write_attributes(group, attributes)
     return tmp_path / "corpus"
 
 
@@ -46,7 +49,7 @@ def test_the_facts_of_a_corpus(corpus: Path, tmp_path: Path, capsys: pytest.Capt
     inspect(corpus, out=tmp_path / "first.png")
     found = facts(capsys)
     size = sum(path.stat().st_size for path in corpus.iterdir())
-    assert found.pop("shards") == f"2 ({size / 1000:.1f} kB), schema wav2uti-shard version 1"
+    assert found.pop("shards") == f"2 ({size / 1000:.1f} kB), schema wav2uti-shard version 2"
     assert found.pop("made by").startswith("wav2uti ")
     assert found == {
         "SIMULATED": "1 of the recordings",

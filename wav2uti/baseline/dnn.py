@@ -16,6 +16,8 @@ from torch.nn import functional
 
 from wav2uti.baseline.regressor import Regressor
 from wav2uti.condition.condition import Condition
+from wav2uti.errors import InputError
+from wav2uti.options import check_counts, check_shares
 
 
 class Dnn(Regressor):
@@ -50,6 +52,9 @@ class Dnn(Regressor):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_counts(0, **{"net.neighbours": neighbours})
+        check_counts(1, **{"net.components": components}, **{f"net.hidden[{k}]": size for k, size in enumerate(hidden)})
+        check_shares(**{"net.dropout": dropout})
         self.size = size
         self.reference = reference
         self.neighbours = neighbours
@@ -87,7 +92,9 @@ class Dnn(Regressor):
     def forward(self, cond: Condition, context: int) -> Tensor:
         """See `Regressor.forward`."""
         if context < self.neighbours:
-            raise ValueError(f"{self.neighbours} neighbouring frames do not fit in a context of {context}")
+            raise InputError(
+                f"net.neighbours ({self.neighbours}) is more than data.acoustic_context ({context}): raise that one."
+            )
         heard = cond.frames[:, context - self.neighbours : cond.frames.shape[1] - context + self.neighbours]
         # (B, T, D, 2 n + 1): each frame with its neighbours
         rows = heard.unfold(1, 2 * self.neighbours + 1, 1).flatten(2)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wav2uti.errors import InputError
+from wav2uti.options import check_counts, check_shares
 
 
 class Fusion(nn.Module):
@@ -44,6 +45,11 @@ class Fusion(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_counts(1, **{"fusion.width": width, "fusion.heads": heads, "fusion.kernel": kernel})
+        check_counts(0, **{"fusion.context": context})
+        check_shares(**{"fusion.dropout": dropout})
+        if kernel % 2 == 0:
+            raise InputError(f"fusion.kernel must be odd, as many frames before as after, not {kernel}.")
         self.width = width
         self.mix = LayerMix(acoustic_width, acoustic_layers) if acoustic_layers > 1 else None
         mixed = acoustic_width // acoustic_layers
@@ -107,7 +113,9 @@ class LayerMix(nn.Module):
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
         if width % layers:
-            raise ValueError(f"the acoustic embeddings' width {width} is no multiple of their {layers} layers")
+            raise InputError(
+                f"The acoustic embeddings' width {width} is no multiple of their {layers} layers: embed them again."
+            )
         self.layers = layers
         self.scores = nn.Parameter(torch.zeros(layers))
 
@@ -148,7 +156,7 @@ class TextAttention(nn.Module):
     def __init__(self, text_width: int, width: int, heads: int) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(f"the condition's width {width} is no multiple of {heads} attention heads")
+            raise InputError(f"fusion.width ({width}) is no multiple of fusion.heads ({heads}): change one of them.")
         self.heads = heads
         self.query_norm = nn.LayerNorm(width)
         self.token = nn.Linear(text_width, width)

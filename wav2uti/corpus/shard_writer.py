@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from wav2uti import __version__
+from wav2uti.corpus.attributes import read_attributes, size_of, write_attributes
+from wav2uti.corpus.contents import CONTENTS, dataset_names, describe_dataset
 from wav2uti.corpus.recording import Interval
 from wav2uti.corpus.shards import AUDIO_SCALE, CHUNK_FRAMES, REMEDY, SCHEMA, VERSION
 from wav2uti.errors import InputError, OutOfSpace
@@ -89,13 +92,7 @@ class ShardWriter:
         # HDF5 1.10's layout: the first whose metadata carries checksums too. Recordings are added to an empty file of
         # it by "r+", since "w" gives reserved space back.
         with h5py.File(self.part, "w", libver=("v110", "v110")) as file:
-            file.attrs.update(
-                schema=SCHEMA,
-                version=VERSION,
-                created_by=f"wav2uti {__version__}",
-                encoders=json.dumps(self.encoders),
-                settings=json.dumps(self.settings),
-            )
+            write_attributes(file, self._about())
             file.create_group("recordings")
         self._reserved = 0
         self._file = h5py.File(self.part, "r+", libver=("v110", "v110"))
@@ -106,7 +103,7 @@ class ShardWriter:
     ) -> None:
         try:
             if self.recordings:
-                self._file.attrs["simulated"] = self._simulated
+                write_attributes(self._file, self._about() | {"simulated": self._simulated})
             self._file.flush()
             size = self._file.id.get_filesize()
             self._file.close()
@@ -132,14 +129,13 @@ class ShardWriter:
         size = sum(array.nbytes for array in arrays.values())
         try:
             # Checksums and indices of chunks take 28 bytes a chunk, names and attributes some kilobytes.
-            self._reserve(size + size // 50 + sum(len(str(value)) for value in attributes.values()) + 2**17)
+            self._reserve(size + size // 50 + size_of(attributes) + 2**17)
         except OSError as error:
             raise self._cannot_write(error) from error
         group = self._file["recordings"].create_group(id)
         try:
-            group.attrs.update(attributes)
-            for name, array in arrays.items():
-                _write(group, name, array)
+            contents = {name: _write(group, name, array) for name, array in arrays.items()}
+            write_attributes(group, {**attributes, CONTENTS: json.dumps(contents)})
         except BaseException:  # Ctrl-C too
             del self._file["recordings"][id]
             raise
@@ -170,33 +166,42 @@ class ShardWriter:
         recordings = self._file["recordings"]
         if id in recordings:
             raise InputError(f"Recording {id!r} of {shard} is in {self.path.name} already; leave one of them out.")
-        size = sum(array.nbytes for array in arrays.values())
         try:
-            try:
-                with h5py.File(shard, "r") as other:
-                    group = other["recordings"][id]
-                    size += sum(group[name].nbytes for name in _datasets(group))
-                    said = sum(len(str(value)) for value in attributes.values())
-                    self._reserve(size + size // 50 + said + 2**17)
-                    group.copy(group, recordings, name=id)
-            except (KeyError, RuntimeError, OSError) as error:
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                    raise self._cannot_write(error) from error
-                raise InputError(f"{shard}: recording {id!r} is damaged ({error}); {REMEDY}.") from error
-            group = recordings[id]
-            for name in set(arrays).intersection(_datasets(group)):
-                size -= group[name].nbytes
-                del group[name]
-            group.attrs.update(attributes)
-            for name, array in arrays.items():
-                _write(group, name, array)
-        except BaseException:  # Ctrl-C too
+            with h5py.File(shard, "r") as other:
+                source = other["recordings"][id]
+                stored = read_attributes(source, other.attrs["version"] > 1)
+                kept = [name for name in dataset_names(source) if name not in arrays]
+                contents: dict[str, Any] = json.loads(str(stored.get(CONTENTS, "{}")))
+                size = sum(source[name].nbytes for name in kept) + sum(array.nbytes for array in arrays.values())
+                self._reserve(size + size // 50 + size_of(stored) + size_of(attributes) + 2**17)
+                group = recordings.create_group(id)
+                for name in kept:
+                    source.copy(source[name], group, name=name)
+                contents = {name: contents.get(name) or describe_dataset(source[name]) for name in kept}
+            contents |= {name: _write(group, name, array) for name, array in arrays.items()}
+            about = {**stored, **attributes, CONTENTS: json.dumps(contents)}
+            write_attributes(group, about)
+        except BaseException as error:  # Ctrl-C too
             if id in recordings:
                 del recordings[id]
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise self._cannot_write(error) from error
+            if isinstance(error, KeyError | RuntimeError | OSError | ValueError) and not isinstance(error, InputError):
+                raise InputError(f"{shard}: recording {id!r} is damaged ({error}); {REMEDY}.") from error
             raise
         self.recordings += 1
         self.bytes += size
-        self._simulated |= bool(group.attrs["simulated"])
+        self._simulated |= bool(about["simulated"])
+
+    def _about(self) -> dict[str, Any]:
+        """Attributes of the file."""
+        return {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "created_by": f"wav2uti {__version__}",
+            "encoders": json.dumps(self.encoders),
+            "settings": json.dumps(self.settings),
+        }
 
     def _reserve(self, size: int) -> None:
         """Take so much more space from the disk, or raise OSError."""
@@ -288,26 +293,25 @@ def plain_intervals(intervals: Sequence[Interval]) -> list[tuple[str, float, flo
     return [(interval.label, interval.start, interval.end) for interval in intervals]
 
 
-def _write(group: Any, name: str, array: NDArray[Any] | FileArray) -> None:
-    """Store an array with its checksum, which HDF5 keeps for chunks only: an empty array has neither."""
+def _write(group: Any, name: str, array: NDArray[Any] | FileArray) -> dict[str, Any]:
+    """Store an array with its checksum, which HDF5 keeps for chunks only: an empty array has neither.
+
+    Returns what `describe_dataset` would find in it.
+    """
     if array.nbytes == 0:
-        group.create_dataset(name, shape=array.shape, dtype=array.dtype)
-        return
+        return describe_dataset(group.create_dataset(name, shape=array.shape, dtype=array.dtype))
     # What clips are cut from is chunked by clip; the rest is read whole.
     by_clip = name == "frames" or name.startswith("acoustic/")
     rows = min(len(array), CHUNK_FRAMES) if by_clip else min(len(array), _rows_of(2**24, array.shape, array.dtype))
     chunks = (rows, *array.shape[1:])
     dataset = group.create_dataset(name, shape=array.shape, dtype=array.dtype, chunks=chunks, fletcher32=True)
     step = max(_COPIED // rows, 1) * rows
+    digest = blake2b(digest_size=16)
     for start in range(0, len(array), step):
-        dataset[start : start + step] = array[start : start + step]
-
-
-def _datasets(group: Any) -> list[str]:
-    """Names of the datasets in a group and in the groups in it."""
-    names: list[str] = []
-    group.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    return names
+        block = array[start : start + step]
+        digest.update(np.ascontiguousarray(block).data)
+        dataset[start : start + step] = block
+    return describe_dataset(dataset, digest.hexdigest())
 
 
 def _rows_of(size: int, shape: tuple[int, ...], dtype: DTypeLike) -> int:

@@ -1,8 +1,9 @@
-"""Shards: HDF5 files of recordings and their embeddings, schema version 1. This file reads them.
+"""Shards: HDF5 files of recordings and their embeddings, schema version 2. This file reads them.
 
-    /                       attributes: schema "wav2uti-shard", version 1, created_by, simulated,
+    /                       attributes: schema "wav2uti-shard", version 2, created_by, simulated, digest,
                             encoders (JSON: kind -> name -> {"spec", "width"}), settings (JSON, of the command)
-    /recordings/<id>        attributes: speaker, task, text, language, source, simulated, phones (JSON);
+    /recordings/<id>        attributes: speaker, task, text, language, source, simulated, phones (JSON), digest (see
+                            `attributes`), contents (JSON: type, shape and digest of each dataset, see `contents`);
                             where they are known: mm_per_pixel, split, words (JSON), quality (JSON: figures and
                             warnings of the checks), origin (JSON: layout, options and files it was read from)
         frames              uint8 (T, H, W), in chunks of 16 frames, not compressed: a random clip costs two chunks
@@ -14,7 +15,8 @@
         contour             float32 (T, K, 2), pixels, where the corpus has one
         reference           uint8 (H, W), where the corpus has one
 
-Every dataset carries a Fletcher-32 checksum, so that a damaged byte is reported and never trained on.
+Every dataset carries a Fletcher-32 checksum, so that a damaged byte is reported and never trained on. Version 1, which
+is still read, had no digests and no contents, and text of variable length, in which a damaged byte goes unnoticed.
 """
 
 import json
@@ -30,13 +32,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2uti.corpus import open_shards, remote
+from wav2uti.corpus.attributes import Plain, read_attributes, text_in
+from wav2uti.corpus.contents import CONTENTS
 from wav2uti.corpus.recording import Interval, Recording, Task
 from wav2uti.corpus.remote import Location, Url, located
 from wav2uti.corpus.shard_files import find_shards as find_shards
 from wav2uti.errors import InputError
 
 SCHEMA = "wav2uti-shard"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
 CHUNK_FRAMES = 16
 AUDIO_SCALE = 32768  # of int16; soundfile reads 16-bit files by the same number, so such sound comes back exactly
 REMEDY = "prepare the corpus again with this version (wav2uti prepare or wav2uti simulate, into an empty folder)"
@@ -85,7 +90,9 @@ class Shard:
     def __init__(self, path: str | Location) -> None:
         self.path = located(path)
         self._process = 0
+        self._version = 0
         self._file: Any = None
+        self._pinned: tuple[int, ...] | None = None
 
     @property
     def file(self) -> Path:
@@ -99,18 +106,19 @@ class Shard:
         """Size of the file."""
         return remote.size(self.path) if isinstance(self.path, Url) else self.path.stat().st_size
 
-    @property
-    def created_by(self) -> str:
-        """Program and version that wrote the shard."""
-        with self._reading("attribute 'created_by'"):
-            return str(self._open().attrs.get("created_by", "not stated"))
-
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "version": remote.seen(self.path)}
+        return {"path": self.path, "pinned": self._pinned, "version": remote.seen(self.path)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["path"])  # type: ignore[misc]
+        self._pinned = state["pinned"]
         remote.remember(self.path, state["version"])
+
+    def pinned(self) -> "Shard":
+        """Itself, bound to the file that is there now: one that takes its place later is refused, by copies too."""
+        with self._reading("the file"):
+            self._pinned = _identity(self.path)
+        return self
 
     def close(self) -> None:
         """Close the file in this process; the next read opens it again."""
@@ -126,9 +134,28 @@ class Shard:
             return list(self._open()["recordings"])
 
     @property
+    def version(self) -> int:
+        """Schema version, one of `READABLE`."""
+        self._open()
+        return self._version
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it says that simulated recordings are in it."""
+        with self._reading("the list of attributes"):
+            return bool(read_attributes(self._open(), self.version > 1)["simulated"])
+
+    @property
+    def made_by(self) -> str:
+        """Name and version of the program that wrote it; empty where it does not say."""
+        with self._reading("the list of attributes"):
+            return str(read_attributes(self._open(), self.version > 1).get("created_by", ""))
+
+    @property
     def encoders(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Encoders whose embeddings are stored, as `shard_writer.describe_encoders` gives them."""
-        return dict(self._json("encoders"))
+        encoders = self._json("encoders")
+        return {kind: dict(encoders.get(kind, {})) for kind in ("acoustic", "text")}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -137,25 +164,24 @@ class Shard:
 
     def info(self, id: str) -> RecordingInfo:
         """What is known of a recording without reading its picture."""
+        attributes = self._about(id)
         with self._reading(f"recording {id!r}"):
-            group = self._group(id)
-            attributes = group.attrs
-            frames = group["frames"]
+            frames = self._group(id)["frames"]
             scale = attributes.get("mm_per_pixel")
             return RecordingInfo(
                 id=id,
                 shard=self.path,
                 frames=int(frames.shape[0]),
                 size=(int(frames.shape[1]), int(frames.shape[2])),
-                has_reference="reference" in group,
-                speaker=str(attributes["speaker"]),
-                task=cast(Task, str(attributes["task"])),
-                text=str(attributes["text"]),
-                language=str(attributes["language"]),
-                source=str(attributes["source"]),
+                has_reference=self._has(id, "reference"),
+                speaker=text_in(attributes, "speaker"),
+                task=cast(Task, text_in(attributes, "task")),
+                text=text_in(attributes, "text"),
+                language=text_in(attributes, "language"),
+                source=text_in(attributes, "source"),
                 simulated=bool(attributes["simulated"]),
                 mm_per_pixel=None if scale is None else float(scale),
-                split=str(attributes.get("split", "")),
+                split=text_in(attributes, "split") if "split" in attributes else "",
             )
 
     def frames(self, id: str, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
@@ -225,13 +251,20 @@ class Shard:
         )
 
     def _intervals(self, id: str, name: str) -> tuple[Interval, ...]:
-        return tuple(Interval(label, start, end) for label, start, end in self._attribute(id, name))
+        intervals = self._attribute(id, name)
+        with self._reading(f"recording {id!r}, {name}"):
+            return tuple(Interval(str(label), float(start), float(end)) for label, start, end in intervals)
 
     def _attribute(self, id: str, name: str) -> Any:
         """A JSON attribute of a recording; an empty list where it has none."""
+        attributes = self._about(id)
         with self._reading(f"recording {id!r}, {name}"):
-            text = self._group(id).attrs.get(name)
-            return [] if text is None else json.loads(text)
+            return json.loads(text_in(attributes, name)) if name in attributes else []
+
+    def _about(self, id: str) -> dict[str, Plain]:
+        """All attributes of a recording, as they were written."""
+        with self._reading(f"recording {id!r}"):
+            return read_attributes(self._group(id), self.version > 1)
 
     def _read(self, id: str, field: str, start: int = 0, stop: int | None = None) -> Any:
         try:  # as `_reading`, without what it costs: clips are cut here
@@ -244,11 +277,16 @@ class Shard:
 
     def _has(self, id: str, field: str) -> bool:
         with self._reading(f"recording {id!r}"):
-            return field in self._group(id)
+            group = self._group(id)
+            # One that is listed and not there is for the reading to complain of.
+            return field in group or (self.version > 1 and field in json.loads(group.attrs[CONTENTS]))
 
-    def _json(self, attribute: str) -> Any:
+    def _json(self, attribute: str) -> dict[str, Any]:
         with self._reading(f"attribute {attribute!r}"):
-            return json.loads(self._open().attrs[attribute])
+            value = json.loads(text_in(read_attributes(self._open(), self.version > 1), attribute))
+            if not isinstance(value, dict):
+                raise ValueError(f"it holds a {type(value).__name__}")
+            return value
 
     def _group(self, id: str) -> Any:
         return self._open()["recordings"][id]
@@ -257,7 +295,11 @@ class Shard:
         """The open file of this process. A forked worker must not share the handle of its parent."""
         if self._file is None or self._process != os.getpid():
             open_shards.forget(id(self))
-            self._file = _open_checked(self.path)
+            self._file = open_shard(self.path)
+            if self._pinned not in (None, _identity(self.path)):
+                self.close()
+                raise InputError(f"{self.path} was replaced while it was in use: start the command again.")
+            self._version = int(self._file.attrs["version"])
             self._process = os.getpid()
             open_shards.opened(self)
         else:
@@ -284,7 +326,15 @@ class Shard:
         return InputError(f"{self.path}: {what} is damaged ({reason}); {REMEDY}.")
 
 
-def _open_checked(path: Location) -> Any:
+def _identity(path: Location) -> tuple[int, ...] | None:
+    """What tells a file from another one of the same name; None at an address, which `remote` watches itself."""
+    if isinstance(path, Url):
+        return None
+    about = path.stat()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def open_shard(path: Location) -> Any:
     """Open a shard for reading, or say why it cannot be."""
     source = remote.opened(path) if isinstance(path, Url) else path
     if isinstance(path, Path) and not path.is_file():
@@ -300,11 +350,27 @@ def _open_checked(path: Location) -> Any:
         if "signature not found" in str(error):
             raise InputError(f"{path}: this is not an HDF5 file, so not a shard; {REMEDY}.") from error
         raise InputError(f"{path}: the shard cannot be opened ({error}); {REMEDY}.") from error
-    version = file.attrs.get("version")
-    if file.attrs.get("schema") != SCHEMA:
+    try:
+        return _checked(file, path)
+    except BaseException:
         file.close()
-        raise InputError(f"{path}: this HDF5 file is not a wav2uti shard; {REMEDY}.")
-    if version != VERSION:
-        file.close()
-        raise InputError(f"{path}: the shard has schema version {version}, this wav2uti reads {VERSION}; {REMEDY}.")
+        raise
+
+
+def _checked(file: Any, path: Location) -> Any:
+    """The open file, or an InputError where it is no shard of a version that is read."""
+    try:
+        schema, version = file.attrs.get("schema"), file.attrs.get("version")
+        if schema not in (SCHEMA, SCHEMA.encode()):
+            raise InputError(f"{path}: this HDF5 file is not a wav2uti shard; {REMEDY}.")
+        if version not in READABLE:
+            raise InputError(
+                f"{path}: the shard has schema version {version}, this wav2uti reads "
+                f"{' and '.join(map(str, READABLE))}; {REMEDY}."
+            )
+        read_attributes(file, version > 1)
+    except InputError:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: the head of the shard is damaged ({error}); {REMEDY}.") from error
     return file

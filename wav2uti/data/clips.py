@@ -66,7 +66,7 @@ class ClipDataset(Dataset[Clip]):
         self.known = known
         self.pictures = pictures
         used = [*self.recordings, *(references or {}).values()]
-        self._shards = {path: Shard(path) for path in {info.shard for info in used}}
+        self._shards = {path: Shard(path).pinned() for path in {info.shard for info in used}}
         self._kept = Kept(KEPT_BYTES)
         around = np.arange(-context, clip_frames + context, dtype=np.float32)
         self._middles = (around + np.float32(0.5)) * np.float32(pictures.step)  # in stored frames from a clip's first

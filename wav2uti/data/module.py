@@ -17,6 +17,7 @@ from wav2uti.data.order import ClipIndex, ClipSampler, EveryClip
 from wav2uti.data.pictures import Pictures, frame_statistics
 from wav2uti.data.splits import Split, split_as_given, split_by_speaker, split_by_utterance
 from wav2uti.errors import InputError
+from wav2uti.options import check_counts
 
 
 class ClipData(pl.LightningDataModule):
@@ -78,6 +79,9 @@ class ClipData(pl.LightningDataModule):
             )
         if reference_frames < 1:
             raise InputError(f"reference_frames must be 1 or more, not {reference_frames}.")
+        speakers = {"test_speakers": test_speakers, "val_speakers": val_speakers}
+        drawn = {name: count for name, count in speakers.items() if isinstance(count, int)}
+        check_counts(0, num_workers=num_workers, seed=seed, **drawn)
         self.shards = shards
         self.clip_frames = clip_frames
         self.batch_size = batch_size

@@ -20,6 +20,7 @@ are constants of that scale: ultrasound has a sigma_data near 0.2, a model that 
 their bare sigma the pairs would be of other signal-to-noise ratios. The mean (or draft) is D's own affair.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ class Pairs:
     last: int = 8
 
     def __post_init__(self) -> None:
-        if self.q <= 1 or self.k < 0 or self.b < 0:
+        if not (1 < self.q < math.inf and 0 <= self.k < math.inf and 0 <= self.b < math.inf):
             raise InputError(f"pairs need q > 1, k >= 0 and b >= 0, not q {self.q}, k {self.k}, b {self.b}.")
         if not 0 <= self.first <= self.last or self.interval < 1:
             raise InputError(
@@ -96,7 +97,7 @@ class ConsistencyLoss:
     def __init__(
         self, distribution: LogNormalSigma | None = None, pairs: Pairs | None = None, c: float | None = 0.00054
     ) -> None:
-        if c is not None and c <= 0:
+        if c is not None and not 0 < c < math.inf:
             raise InputError(f"c must be above 0, or null for the squared difference, not {c}.")
         self.distribution = distribution or LogNormalSigma(-1.1, 2.0)
         self.pairs = pairs or Pairs()

@@ -26,6 +26,7 @@ from torch import Tensor
 from wav2uti.condition.condition import Condition, concatenate
 from wav2uti.diffusion.sampler import Denoise
 from wav2uti.errors import InputError
+from wav2uti.options import check_numbers
 
 Denoiser = Callable[[Tensor, Tensor, Any], Tensor]
 
@@ -52,6 +53,7 @@ class Guidance:
     threshold: float | None = None
 
     def __post_init__(self) -> None:
+        check_numbers(0, **{"guidance.scale": self.scale, "guidance.text_scale": self.text_scale})
         if self.interval is not None and not 0 <= self.interval[0] < self.interval[1]:
             raise InputError(f"guidance.interval is two noise levels, the smaller first, not {list(self.interval)}.")
         if self.threshold is not None and not 0 < self.threshold <= 1:

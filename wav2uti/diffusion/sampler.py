@@ -16,6 +16,8 @@ from torch import Tensor
 from wav2uti.diffusion.noise import Generators, noise
 from wav2uti.diffusion.schedule import consistency_sigmas, exponential_sigmas, karras_sigmas, linear_sigmas
 from wav2uti.diffusion.solvers import Draw, Plan, consistency, dpm_solver, heun
+from wav2uti.errors import InputError
+from wav2uti.options import check_numbers, check_positive
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 Schedule = Literal["karras", "exponential", "linear"]
@@ -177,6 +179,10 @@ class StochasticHeun(Scheduled):
         s_noise: float = 1.003,
     ) -> None:
         super().__init__(steps, sigma_min, sigma_max, schedule, rho)
+        check_numbers(0, s_churn=s_churn, s_tmin=s_tmin)
+        if not s_tmax >= 0:  # infinity is EDM's own default
+            raise InputError(f"s_tmax must be 0 or more, not {s_tmax}.")
+        check_positive(s_noise=s_noise)
         self.s_churn = s_churn
         self.s_tmin = s_tmin
         self.s_tmax = s_tmax
@@ -247,6 +253,8 @@ class DPMSolver(Scheduled):
         s_noise: float = 1.0,
     ) -> None:
         super().__init__(steps, sigma_min, sigma_max, schedule, rho)
+        check_numbers(0, eta=eta)
+        check_positive(s_noise=s_noise)
         self.eta = eta
         self.s_noise = s_noise
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from wav2uti.errors import InputError
+from wav2uti.options import check_numbers, check_positive
 
 
 def karras_sigmas(steps: int, sigma_min: float = 0.002, sigma_max: float = 160.0, rho: float = 7.0) -> Tensor:
@@ -67,7 +68,7 @@ def _check(steps: int, sigma_min: float, sigma_max: float, rho: float = 1.0) -> 
     """Raise an InputError where no sampler can step so."""
     if steps < 1:
         raise InputError(f"a sampler needs at least one step, not {steps}: give a larger steps")
-    if not 0 < sigma_min < sigma_max or rho <= 0:
+    if not (0 < sigma_min < sigma_max < math.inf and 0 < rho < math.inf):
         raise InputError(
             f"noise levels need 0 < sigma_min < sigma_max and rho > 0, not sigma_min {sigma_min}, "
             f"sigma_max {sigma_max}, rho {rho}: correct them in the sampler's settings"
@@ -88,6 +89,8 @@ class LogNormalSigma:
     """
 
     def __init__(self, p_mean: float = -1.2, p_std: float = 1.2, stratified: bool = True) -> None:
+        check_numbers(p_mean=p_mean)
+        check_positive(p_std=p_std)
         self.p_mean = p_mean
         self.p_std = p_std
         self.stratified = stratified

@@ -21,6 +21,8 @@ from wav2uti.diffusion.blocks import (
     to_clip,
     to_pictures,
 )
+from wav2uti.errors import InputError
+from wav2uti.options import check_counts
 
 
 class Shape(NamedTuple):
@@ -76,9 +78,14 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         shape = PRESETS[preset]
-        channels = channels or shape.channels
-        multipliers = multipliers or shape.multipliers
-        blocks = blocks or shape.blocks
+        channels = shape.channels if channels is None else channels
+        multipliers = shape.multipliers if multipliers is None else multipliers
+        blocks = shape.blocks if blocks is None else blocks
+        check_counts(1, **{"net.channels": channels, "net.blocks": blocks, "net.patch": patch})
+        check_counts(1, **{"the number of net.multipliers": len(multipliers)})
+        check_counts(1, **{f"net.multipliers[{level}]": multiplier for level, multiplier in enumerate(multipliers)})
+        if channels % 2:
+            raise InputError(f"net.channels must be even, not {channels}.")
         self.reference = reference
         self.draft = draft
         self.low = low
@@ -131,7 +138,10 @@ class UNet(nn.Module):
         """
         *_, frames, height, width = x.shape
         if height % self.factor or width % self.factor:
-            raise ValueError(f"frames of {height}x{width} do not divide by {self.factor}, as this U-Net needs")
+            raise InputError(
+                f"Frames of {height}x{width} do not divide by {self.factor}, as this U-Net needs: choose fewer "
+                "net.multipliers, a smaller net.patch, or another size."
+            )
         emb = self.noise(fourier_features(c_noise, self.channels))[:, None] + self.cond(cond.frames)
         if self.low:
             if cond.low is None or cond.low_log_snr is None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from wav2uti.errors import InputError
+from wav2uti.options import check_numbers
 from wav2uti.speech.hub import model_name
 from wav2uti.tasks.batch import Batch
 from wav2uti.tasks.checkpoint import read_checkpoint
@@ -113,10 +114,19 @@ class Task(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped after every batch, its learning rate schedule."""
-        optimizer: Optimizer = self.make_optimizer(self.trained_parameters())
-        if self.make_lr_scheduler is None:
+        try:
+            optimizer: Optimizer = self.make_optimizer(self.trained_parameters())
+            scheduler = None if self.make_lr_scheduler is None else self.make_lr_scheduler(optimizer)
+        except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+            raise InputError(
+                f"The optimizer or its lr_scheduler refuses its options ({' '.join(str(error).split())}): correct them "
+                "in model.init_args."
+            ) from error
+        for group in optimizer.param_groups:  # torch refuses negative ones, and takes an infinite one
+            rates = {name: group[name] for name in ("lr", "eps", "weight_decay") if name in group}
+            check_numbers(0, **{name: float(value) for name, value in rates.items()})
+        if scheduler is None:
             return optimizer
-        scheduler = self.make_lr_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def training_batches(self) -> Iterator[Batch]:

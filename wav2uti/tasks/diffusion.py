@@ -25,6 +25,7 @@ from wav2uti.diffusion.schedule import LogNormalSigma
 from wav2uti.diffusion.unet import UNet
 from wav2uti.diffusion.windows import Reel, Windows, split, stream
 from wav2uti.errors import InputError
+from wav2uti.options import check_counts, check_positive, check_shares
 from wav2uti.tasks.base import Progress, Task, trained_task
 from wav2uti.tasks.batch import Batch, clip_generators, without_text
 from wav2uti.tasks.regression import Regression, RegressionTask, whole_recording
@@ -103,7 +104,11 @@ class DiffusionTask(Task):
     ) -> None:
         super().__init__(facts, optimizer, lr_scheduler)
         self.save_hyperparameters(ignore=NOT_STORED)
-        if drop_text < 0 or drop_audio < 0 or drop_text + drop_audio > 1:
+        check_shares(drop_condition=drop_condition, drop_reference=drop_reference)
+        check_counts(0, overlap=overlap, draw_seed=draw_seed)
+        if sigma_data != "auto":
+            check_positive(sigma_data=sigma_data)
+        if not (drop_text >= 0 and drop_audio >= 0 and drop_text + drop_audio <= 1):
             raise InputError(
                 f"drop_text ({drop_text}) and drop_audio ({drop_audio}) are shares of the training clips: "
                 "0 or more each, and no more than 1 together."

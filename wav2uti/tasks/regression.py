@@ -14,6 +14,7 @@ from wav2uti.condition.condition import Condition
 from wav2uti.condition.fusion import Fusion
 from wav2uti.diffusion.windows import Windows, ramp, split
 from wav2uti.errors import InputError
+from wav2uti.options import check_counts, check_shares
 from wav2uti.tasks.base import Progress, Task
 from wav2uti.tasks.batch import Batch, without_text
 
@@ -103,9 +104,8 @@ class RegressionTask(Task):
     ) -> None:
         super().__init__(facts, optimizer, lr_scheduler)
         self.save_hyperparameters(ignore=["overlap", "start_from"])
-        for name, share in (("drop_reference", drop_reference), ("drop_text", drop_text)):
-            if not 0 <= share <= 1:
-                raise InputError(f"{name} is a share of the training clips, 0 to 1, not {share}.")
+        check_shares(drop_reference=drop_reference, drop_text=drop_text)
+        check_counts(0, overlap=overlap)
         self.regression = regression(facts)
         self.drop_reference = drop_reference
         self.drop_text = drop_text

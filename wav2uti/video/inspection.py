@@ -17,7 +17,7 @@ from rich.text import Text
 
 from wav2uti.clock import FPS, SAMPLE_RATE, seconds_at
 from wav2uti.corpus.recording import Interval
-from wav2uti.corpus.shards import SCHEMA, VERSION, RecordingInfo, Shard, find_shards
+from wav2uti.corpus.shards import SCHEMA, RecordingInfo, Shard, find_shards
 from wav2uti.errors import InputError
 from wav2uti.video.sheet import contact_sheet
 
@@ -98,6 +98,7 @@ class _Contents(NamedTuple):
     encoders: dict[str, dict[str, dict[str, Any]]]
     settings: dict[str, Any]
     made_by: str
+    version: int
     size: int  # bytes
 
 
@@ -105,7 +106,9 @@ def _contents(shard: Shard) -> _Contents:
     """Read a shard's facts and close it again: a corpus can have more shards than a process may have files open."""
     ids = shard.ids
     infos, warned = [shard.info(id) for id in ids], [id for id in ids if _warnings(shard, id)]
-    found = _Contents(infos, warned, shard.encoders, shard.settings, shard.created_by, shard.nbytes)
+    made_by = shard.made_by or "not stated"
+    size = shard.nbytes
+    found = _Contents(infos, warned, shard.encoders, shard.settings, made_by, shard.version, size)
     shard.close()
     return found
 
@@ -135,7 +138,7 @@ def _corpus_facts(contents: list[_Contents], infos: list[RecordingInfo]) -> Fact
     }
     return [
         *_simulated(sum(info.simulated for info in infos), len(infos)),
-        ("shards", f"{len(contents)} ({size}), schema {SCHEMA} version {VERSION}"),
+        ("shards", f"{len(contents)} ({size}), schema {SCHEMA} version {_distinct(str(c.version) for c in contents)}"),
         ("made by", _distinct(content.made_by for content in contents)),
         ("settings", _distinct(_plain(content.settings) for content in contents)),
         *((f"{kind} encoders", _distinct(names)) for kind, names in encoders.items()),
