@@ -15,6 +15,7 @@ from typing import NamedTuple, get_args, get_origin, get_type_hints
 
 from wav2uti import __version__
 from wav2uti.errors import InputError, unwrapped
+from wav2uti.names import printable
 
 
 class Command(NamedTuple):
@@ -67,7 +68,7 @@ def main(args: Sequence[str] | None = None) -> int:
         else:
             _call(function, chosen, arguments[1:], COMMANDS[chosen].optional)
     except InputError as error:
-        print(f"wav2uti {chosen}: {_sentence(error)}", file=sys.stderr)
+        print(f"wav2uti {chosen}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `wav2uti inspect ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -123,15 +124,10 @@ def _underscored(argument: str) -> str:
     return "--" + name[2:].replace("-", "_") + equals + value
 
 
-def _sentence(error: InputError) -> str:
-    """The sentence of an error; one from a worker process of a DataLoader comes at the end of a traceback."""
-    return str(error).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
-
-
 def _one_line_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Our own warnings are for the user and read like a sentence; those of libraries are not for him."""
     if category is UserWarning:
-        print(f"wav2uti: warning: {message}", file=sys.stderr)
+        print(f"wav2uti: warning: {printable(str(message))}", file=sys.stderr)
 
 
 if __name__ == "__main__":

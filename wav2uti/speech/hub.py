@@ -84,7 +84,8 @@ def model_name(model: str) -> str:
     >>> model_name("facebook/wav2vec2-large-xlsr-53"), model_name("/weights/bert/")
     ('wav2vec2-large-xlsr-53', 'bert')
     """
-    return model.replace(os.sep, "/").rstrip("/").rsplit("/", 1)[-1]
+    name = model.replace(os.sep, "/").rstrip("/").rsplit("/", 1)[-1]
+    return Path(model).resolve().name if name in ("", ".", "..", "~") else name
 
 
 def resolved_commit(model: str, revision: str | None = None) -> str | None:

@@ -14,6 +14,17 @@ from numpy.typing import NDArray
 from wav2uti.errors import InputError
 from wav2uti.speech.hub import Pretrained, WithoutWeights, model_name
 
+MOST_CHARACTERS = 400_000  # of a text: six hours of fast speech
+
+
+def check_text(text: str) -> None:
+    """Raise an InputError where a text is longer than any recording's can be: every letter takes its memory."""
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(
+            f"The text {text[:40]!r}... has {len(text)} characters, more than the {MOST_CHARACTERS} that can be said "
+            "in a recording: give the words of this one."
+        )
+
 
 class TextEncoder(WithoutWeights, ABC):
     """Text to one vector per token.
