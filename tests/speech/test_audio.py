@@ -8,7 +8,7 @@ import soundfile
 
 from wav2uti.errors import InputError
 from wav2uti.speech import audio
-from wav2uti.speech.audio import mono_blocks, opened_sound, read_speech, resampled, to_16k
+from wav2uti.speech.audio import check_header, mono_blocks, opened_sound, read_speech, resampled, to_16k
 
 
 def sine(rate: int, seconds: float = 1.0, frequency: float = 440.0, amplitude: float = 0.5) -> np.ndarray:
@@ -19,6 +19,7 @@ def sine(rate: int, seconds: float = 1.0, frequency: float = 440.0, amplitude: f
 def read_audio(path: Path) -> tuple[np.ndarray, int]:
     """All samples at the file's own rate."""
     with opened_sound(path) as file:
+        check_header(file, path)
         return np.concatenate(list(mono_blocks(file, path))), file.samplerate
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2uti.errors import InputError
-from wav2uti.speech.audio import BLOCK, SILENCE, check_length, mono_blocks, next_mono, opened_sound
+from wav2uti.speech.audio import BLOCK, SILENCE, check_header, mono_blocks, next_mono, opened_sound
 
 FULL_SCALE = 0.999  # amplitude from which a sample counts as clipped
 
@@ -67,7 +67,7 @@ class FileSound(Sound):
     def __init__(self, path: Path) -> None:
         self.path = path
         with opened_sound(path) as file:
-            check_length(file, path)
+            check_header(file, path)
             self.rate = int(file.samplerate)
             self.facts = look_through(mono_blocks(file, path), self.rate)
 

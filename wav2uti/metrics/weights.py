@@ -9,8 +9,9 @@ import socket
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -108,7 +109,9 @@ def read_state(name: str, path: Path | None = None) -> tuple[Path, Mapping[str, 
 
             state = load_file(file)
         else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            # By a map: of an open file more is asked for than it has, where it states so, and room made for that.
+            with file.open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as content:
+                state = torch.load(cast(IO[bytes], content), map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zipfile, safetensors and torch each raise their own for broken files
         raise MissingWeights(
             f"{file}, the weights of {PUBLISHED[name].score}, cannot be read ({type(error).__name__}): "

@@ -181,14 +181,23 @@ def read_samples(run: Run) -> Samples | None:
     except Exception as error:  # zipfile, zlib and numpy each raise their own for broken files
         raise InputError(f"{path} cannot be read ({_first_line(error)}): test the run again.") from error
     fits = all(clips.ndim == 4 and clips.dtype == np.uint8 and min(clips.shape) > 0 for clips in (generated, real))
-    fits &= all(max(clips.shape[2:]) <= min(16 * min(clips.shape[2:]), _LONGEST_SIDE) for clips in (generated, real))
-    if not (fits and fits_places) or generated.shape != real.shape or not len(generated) == ids.size == progress.size:
+    if (
+        not (fits and fits_places and _may_be_shown(real))
+        or generated.shape != real.shape
+        or not len(generated) == ids.size == progress.size
+    ):
         raise InputError(f"{path} does not hold clips (N, T, H, W) of uint8 with their ids: test the run again.")
     if fps != FPS:
         raise InputError(f"{path} holds {fps:g} frames a second, not {FPS}: test the run again.")
     # Rounded: the same place, however its float came about.
     places = [(printable(str(id)), round(float(p), 6)) for id, p in zip(ids.flat, progress.flat, strict=True)]
     return Samples(generated, real, places)
+
+
+def _may_be_shown(clips: NDArray[np.uint8]) -> bool:
+    """Whether frames (N, T, H, W) have sides of which a video can be made."""
+    short, long = sorted(clips.shape[2:])
+    return long <= min(16 * short, _LONGEST_SIDE)
 
 
 def _shown(value: Any) -> Any:
@@ -223,4 +232,4 @@ def _pair(value: object) -> tuple[float, float] | None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".:")

@@ -46,7 +46,7 @@ def read_speech(path: str | Path) -> NDArray[np.float32]:
     speech = bytearray()  # grows in place; a list of blocks would be in memory twice when it is joined
     peak = 0.0
     with opened_sound(path) as file:
-        check_length(file, path)
+        check_header(file, path)
 
         def watched() -> Iterator[NDArray[np.float32]]:
             nonlocal peak
@@ -85,12 +85,17 @@ def opened_sound(path: Path) -> Iterator[soundfile.SoundFile]:
         ) from error
 
 
-def check_length(file: soundfile.SoundFile, path: Path) -> None:
-    """Raise an InputError where an open file states more than `MAX_HOURS`: before any of it is read.
+def check_header(file: soundfile.SoundFile, path: Path) -> None:
+    """Raise an InputError where an open file states an unusable rate or more than `MAX_HOURS`, before any is read.
 
     What an mp3 states is an estimate, and a stream may state nothing: `mono_blocks` counts what is really read.
     """
-    hours = file.frames / file.samplerate / 3600 if file.samplerate else 0.0
+    if not RATES[0] <= file.samplerate <= RATES[1]:
+        raise InputError(
+            f"The sound file {path} states a sampling rate of {file.samplerate} Hz, "
+            f"outside {RATES[0]} to {RATES[1]} Hz: resample it or repair its header."
+        )
+    hours = file.frames / file.samplerate / 3600
     if file.format != "MP3" and file.frames < _UNKNOWN and hours > MAX_HOURS:
         raise InputError(
             f"The sound file {path} is {hours:.1f} hours long, more than {MAX_HOURS:g}: cut it into shorter files."
@@ -100,13 +105,8 @@ def check_length(file: soundfile.SoundFile, path: Path) -> None:
 def mono_blocks(file: soundfile.SoundFile, path: Path) -> Iterator[NDArray[np.float32]]:
     """All samples of an open file, averaged over channels, as float32 (n,), n up to `BLOCK`; at least one sample.
 
-    Raises InputError as `read_speech` does: an unusable rate, no samples, NaN or infinite samples, too long.
+    Raises InputError as `read_speech` does: no samples, NaN or infinite samples, too long.
     """
-    if not RATES[0] <= file.samplerate <= RATES[1]:
-        raise InputError(
-            f"The sound file {path} states a sampling rate of {file.samplerate} Hz, "
-            f"outside {RATES[0]} to {RATES[1]} Hz: resample it or repair its header."
-        )
     count = 0
     # The header's length may be wrong or missing (a streamed mp3), so the limit counts what is really read.
     while len(mono := next_mono(file, BLOCK)) > 0:

@@ -218,7 +218,14 @@ class Bert(Pretrained, TextEncoder):
         for name, module in self._loaded.named_modules():
             if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
                 limit -= module.padding_idx + 1  # RoBERTa counts positions from behind the padding's
-        return min(limit, int(self._tokenizer.model_max_length))
+        stated = self._tokenizer.model_max_length  # 1e30 where nobody has said
+        limit = int(stated) if stated < limit else limit
+        if limit < 3:
+            raise InputError(
+                f"The model {self.model} states that it reads {limit} tokens at a time, which is too few for a word "
+                "between two special ones: give another model, or correct its tokenizer_config.json."
+            )
+        return limit
 
     @cached_property
     def _config(self) -> Any:

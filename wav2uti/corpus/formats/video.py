@@ -175,7 +175,8 @@ def _sound_blocks(container: Any, stream: Any, path: Path) -> Iterator[tuple[flo
                 f"The sound of {path} changes its rate or channels on the way: convert it to mp4."
             ) from error
         for plain in parts:
-            samples = plain.to_ndarray().mean(axis=0, dtype=np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told
+                samples = plain.to_ndarray().mean(axis=0, dtype=np.float32)
             if not np.isfinite(samples).all():
                 raise InputError(f"The sound of {path} holds NaN or infinite samples: export it again.")
             if len(samples):
