@@ -4,13 +4,22 @@
 """
 
 import random
+import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("hypothesis")
-from broken_files import check
+from broken_files import Readers, check
 from outside_readers import OUTSIDE, REFUSALS, SLOW
+
+
+def text_readers() -> Readers:
+    """Those of corpora's text formats, whose tests stand elsewhere."""
+    sys.path.append(str(Path(__file__).parent / "corpus"))
+    import test_properties_of_formats
+
+    return test_properties_of_formats.FORMATS
 
 
 @pytest.mark.parametrize("kind", OUTSIDE)

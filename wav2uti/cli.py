@@ -100,6 +100,9 @@ def _call(function: Callable[..., None], name: str, arguments: list[str], option
         parser.add_argument(parameter, nargs="+", type=get_args(types[parameter])[0], help=help)
     for parameter in optional:
         parser.add_argument(parameter, nargs="?", type=types[parameter], help=_help(function, parameter))
+    for argument in arguments:
+        if "\0" in argument or any("\ud800" <= character <= "\udfff" for character in argument):
+            raise InputError(f"The argument {argument} is no text in UTF-8: rename the file, or give another text.")
     given = [_underscored(argument) for argument in arguments]
     for place, argument in enumerate(given):
         is_switch = types.get(argument[2:]) is bool and argument.startswith("--")

@@ -55,7 +55,9 @@ def read_losses(path: Path) -> Losses:
                             steps.append(step)
                             values.append(value)
     except (ValueError, OverflowError, KeyError, TypeError, csv.Error) as error:
-        raise InputError(f"{path} is not a table of losses by step ({error}): repair or remove it.") from error
+        raise InputError(
+            f"{path} is not a table of losses by step ({str(error)[:200]}): repair or remove it."
+        ) from error
     return {name: found for name, found in losses.items() if found[0]}
 
 

@@ -33,8 +33,8 @@ def read_speech(path: str | Path) -> NDArray[np.float32]:
 
     Any format that libsndfile knows (wav, flac, mp3, ogg, aiff, ...), told by content; channels are averaged.
     Floating-point files above full scale are scaled down to a peak of 1. A silent recording is read all the same, with
-    a `UserWarning`. The file is read and resampled in blocks: the memory needed is that of the result and 100 MB, at
-    any rate and number of channels.
+    a `UserWarning`. The file is read and resampled in blocks: the memory needed is that of the result and 100 MB, for
+    any number of channels; 450 MB where the rate has no large factor in common with 16 kHz and the filter is long.
 
     Returns:
         float32 (N,) in [-1, 1] at 16 kHz.
