@@ -1,5 +1,6 @@
 """Sound files in, 16 kHz mono float32 out: the one form of speech that the rest of the project knows."""
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -76,13 +77,18 @@ def opened_sound(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
         if path.stat().st_size == 0:
             raise InputError(f"The sound file {path} is empty (0 bytes): copy or record it again.")
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(system_name(path)) as file:
             yield file
     except (OSError, soundfile.SoundFileError, TypeError) as error:  # TypeError: a name in .raw, which states no rate
         raise InputError(
             f"{path} cannot be read as sound ({_reason(error)}): give wav, flac, mp3 or ogg, "
             f"for instance made with `ffmpeg -i {path.name} {path.stem}.16k.wav`."
         ) from error
+
+
+def system_name(path: Path) -> str | bytes:
+    """A path as soundfile takes it: of a name in another encoding it would make an error of Unicode."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def check_header(file: soundfile.SoundFile, path: Path) -> None:

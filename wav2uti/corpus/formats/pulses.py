@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from wav2uti.corpus.formats.param import Metadata
 from wav2uti.errors import InputError
 from wav2uti.files import check_ordinary
-from wav2uti.speech.audio import RATES, check_header
+from wav2uti.speech.audio import RATES, check_header, system_name
 
 _BLOCK = 1 << 20  # samples read at a time, all channels together
 _WINDOW = 0.02  # s; every train has an edge in nearly every window of this length
@@ -118,7 +118,7 @@ def _edges(path: Path) -> Iterator[tuple[int, NDArray[np.float32], int]]:
     """
     check_ordinary(path)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(system_name(path)) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise InputError(f"The pulses {path} state a sampling rate of {file.samplerate} Hz: copy them again.")
             check_header(file, path)
