@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from made_up_video import write_video
 from PIL import Image
 
+from wav2uti.config_files import check_configs
 from wav2uti.corpus.formats.table import read_table
 from wav2uti.corpus.formats.video import VideoPicture, open_sound
 from wav2uti.corpus.readers.search import find_recordings
@@ -355,6 +356,38 @@ def read_model(folder: Path, named: tuple[str, bytes]) -> None:
     assert len(encoder.spans("a b c")) >= 0
 
 
+def stored_features() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.ones((3, 4), dtype=np.float32))
+    return file.getvalue()
+
+
+def read_features(folder: Path, content: bytes) -> None:
+    import torch
+
+    from wav2uti.metrics.frechet import cached_features
+
+    (folder / "key.npy").write_bytes(content)
+    assert isinstance(cached_features(folder, "key", lambda: torch.ones(3, 4)), torch.Tensor)
+
+
+CONFIG = b"""# A head.
+seed_everything: 0
+model: &model
+  class_path: wav2uti.tasks.diffusion.DiffusionTask
+  init_args: {width: 8, rates: [1, 2], name: "x", note: null, scale: 5.0e-4}
+data:
+  <<: *model
+  shards: ../data
+  again: [*model, *model]
+"""
+
+
+def read_config(folder: Path, content: bytes) -> None:
+    (folder / "a.yaml").write_bytes(content)
+    check_configs([f"--config={folder / 'a.yaml'}"])
+
+
 # ---- tables beside a corpus
 
 ABOUT = "id;video;ult;speaker;task;offset;crop\n001;;;S1;stn;0,02;\n;;001.ult;S2;vowel;-1e-2;auto\n"
@@ -419,6 +452,8 @@ OUTSIDE: Readers = {
             st.tuples(st.just("safetensors"), st.deferred(lambda: broken(weights("safetensors")))),
         ),
     ),
+    "cache of features": (read_features, broken(stored_features())),
+    "config": (read_config, broken(CONFIG)),
     "model folder": (read_model, nearly_model()),
     "about": (read_about, broken(ABOUT.encode())),
     "names of files": (read_named, NAMES),

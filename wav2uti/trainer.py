@@ -14,6 +14,7 @@ import wav2uti.metrics.scoring
 import wav2uti.tasks.consistency
 import wav2uti.tasks.diffusion
 import wav2uti.tasks.regression  # noqa: F401
+from wav2uti.config_files import check_configs
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError, unwrapped
 from wav2uti.tasks.base import Task
@@ -39,6 +40,7 @@ def test(args: Sequence[str]) -> None:
 
 def _run(command: str, args: Sequence[str]) -> None:
     # The caller has taken our command's name off sys.argv already: args is the command line.
+    check_configs(args)
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     CLI(args=[command, *args])
 
