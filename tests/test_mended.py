@@ -56,6 +56,10 @@ def npz(name: str, descr: str, shape: tuple[int, ...]) -> bytes:
     return file.getvalue()
 
 
+def npy(header: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header.encode() + b"\n" + bytes(100)
+
+
 INPUTS: dict[str, Any] = {
     "a rate of 2 GHz": lambda: header(1, 1, 2**31 - 1, 16),
     "1024 channels": lambda: encoded("WAV", channels=1024),
@@ -82,6 +86,7 @@ INPUTS: dict[str, Any] = {
     ),
     "a tokenizer for infinitely many tokens": lambda: model("tokenizer_config.json", model_max_length=float("inf")),
     "a tokenizer for less than no token": lambda: model("tokenizer_config.json", model_max_length=-1),
+    "a tokenizer for a word of tokens": lambda: model("tokenizer_config.json", model_max_length="many"),
     "four thousand million layers": lambda: model("config.json", num_hidden_layers=4294967297),
     "an id of five thousand letters": lambda: f"id;text\n{'9' * 5000};a\n".encode(),
     "scanlines of 268 million samples": lambda: big_frame(),
@@ -89,6 +94,8 @@ INPUTS: dict[str, Any] = {
     "a name in another encoding": lambda: os.fsdecode(b"\xff\xfe"),
     "a name with a line break": lambda: "a\nb",
     "a name as long as names may be": lambda: "a" * 251,
+    "a header that numpy's tokenizer cannot end": lambda: npy("{'descr': ('"),
+    "features of a terabyte": lambda: npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }"),
     "NUL in a prompt": lambda: b"gap\0\r\n16/01/2015 14:39:09\r\nS\x1b[2J1,\r\n",
 }
 

@@ -219,13 +219,12 @@ class Bert(Pretrained, TextEncoder):
             if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
                 limit -= module.padding_idx + 1  # RoBERTa counts positions from behind the padding's
         stated = self._tokenizer.model_max_length  # 1e30 where nobody has said
-        limit = int(stated) if stated < limit else limit
-        if limit < 3:
+        if not isinstance(stated, int | float) or not min(stated, limit) >= 3:
             raise InputError(
-                f"The model {self.model} states that it reads {limit} tokens at a time, which is too few for a word "
-                "between two special ones: give another model, or correct its tokenizer_config.json."
+                f"The model {self.model} states that it reads {str(stated)[:20]!r} tokens at a time, and a word with two "
+                "special ones takes three: give another model, or correct its tokenizer_config.json."
             )
-        return limit
+        return int(min(stated, limit))
 
     @cached_property
     def _config(self) -> Any:
