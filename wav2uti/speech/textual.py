@@ -221,8 +221,8 @@ class Bert(Pretrained, TextEncoder):
         stated = self._tokenizer.model_max_length  # 1e30 where nobody has said
         if not isinstance(stated, int | float) or not min(stated, limit) >= 3:
             raise InputError(
-                f"The model {self.model} states that it reads {str(stated)[:20]!r} tokens at a time, and a word with two "
-                "special ones takes three: give another model, or correct its tokenizer_config.json."
+                f"The model {self.model} states that it reads {str(stated)[:20]!r} tokens at a time, and a word with "
+                "two special ones takes three: give another model, or correct its tokenizer_config.json."
             )
         return int(min(stated, limit))
 
