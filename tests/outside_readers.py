@@ -7,293 +7,30 @@ A reader here writes a broken file into a folder, has it read, and checks what c
 import io
 import json
 import os
-import struct
 import tempfile
-import zipfile
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
-import soundfile
 from broken_files import Readers, broken
 from hypothesis import strategies as st
-from made_up_video import write_video
-from PIL import Image
+from outside_media import CONCAT, LIST, encoded, nearly_wav, pictured, read_picture, read_sound, read_video, video
+from outside_runs import (
+    CURVE,
+    METRICS,
+    nearly_metrics,
+    nearly_samples,
+    read_clips,
+    read_curve,
+    read_run,
+    read_spoken,
+    samples,
+)
 
 from wav2uti.config_files import check_configs
 from wav2uti.corpus.formats.table import read_table
-from wav2uti.corpus.formats.video import VideoPicture, open_sound
 from wav2uti.corpus.readers.search import find_recordings
-from wav2uti.corpus.sound import FileSound
 from wav2uti.metrics.weights import MissingWeights, read_state
-from wav2uti.report.clips import matched
-from wav2uti.report.curves import draw_curves, losses_of
-from wav2uti.report.formats import csv_lines, latex, markdown
-from wav2uti.report.page import page
-from wav2uti.report.runs import read_runs, read_samples
-from wav2uti.report.tables import tables
-from wav2uti.report.videos import spoken_groups
-from wav2uti.speech.audio import MAX_HOURS, RATES, read_speech
-from wav2uti.video.reference_frame import read_reference
-
-# ---- sound
-
-
-def encoded(format: str, subtype: str | None = None, rate: int = 16_000, channels: int = 1) -> bytes:
-    file = io.BytesIO()
-    wave = 0.4 * np.sin(np.arange(1600 * channels)).reshape(-1, channels)
-    soundfile.write(file, wave, rate, format=format, subtype=subtype)
-    return file.getvalue()
-
-
-@st.composite
-def nearly_wav(draw: st.DrawFn) -> bytes:
-    """A wav whose header says what a header may not, or what no file can be."""
-    tag = draw(st.sampled_from([1, 1, 1, 3, 3, 6, 7, 2, 17, 0xFFFE, 0, 0xFFFF]))
-    channels = draw(st.sampled_from([1, 2, 0, 3, 64, 255, 1024, 1025, 65535]))
-    rate = draw(st.sampled_from([16_000, 48_000, 192_000, 192_001, 0, 1, 3999, 44_101, 2**31 - 1, 2**32 - 1]))
-    bits = draw(st.sampled_from([16, 8, 24, 32, 64, 0, 1, 12, 65535]))
-    align = draw(st.sampled_from([channels * bits // 8 % 65536, 0, 1, 65535]))
-    data = draw(st.binary(max_size=200) | st.sampled_from([b"", bytes(4000), np.float32([np.nan, np.inf]).tobytes()]))
-    stated = draw(st.sampled_from([len(data), 0, 1, 2**31, 2**31 - 1, 2**32 - 1, len(data) + 1]))
-    riff = draw(st.sampled_from([36 + len(data), 0, 2**32 - 1]))
-    head = struct.pack("<HHIIHH", tag, channels, rate, rate * align % 2**32, align, bits)
-    head += draw(st.sampled_from([b"", b"\x00\x00", struct.pack("<HHI", 22, bits, 0) + bytes(16)]))
-    chunks = [b"fmt " + struct.pack("<I", len(head)) + head, b"data" + struct.pack("<I", stated) + data]
-    extra = draw(st.sampled_from([b"", b"LIST", b"fact", b"bext", b"cue ", b"smpl", b"PEAK", b"JUNK"]))
-    if extra:
-        size = draw(st.sampled_from([0, 4, 100, 2**31, 2**32 - 1]))
-        chunks.insert(draw(st.integers(0, 2)), extra + struct.pack("<I", size) + bytes(min(size, 100)))
-    magic = draw(st.sampled_from([b"RIFF", b"RIFF", b"RIFF", b"RIFX", b"RF64", b"riff"]))
-    return magic + struct.pack("<I", riff) + b"WAVE" + b"".join(chunks)
-
-
-def read_sound(folder: Path, content: bytes) -> None:
-    path = folder / "a.wav"
-    path.write_bytes(content)
-    speech = read_speech(path)
-    assert speech.dtype == np.float32
-    assert speech.ndim == 1
-    assert (np.abs(speech) <= 1).all()
-    assert len(speech) <= MAX_HOURS * 3600 * 16_000
-    sound = FileSound(path)
-    assert RATES[0] <= sound.rate <= RATES[1]
-    assert round(sound.facts.samples * 16_000 / sound.rate) in (len(speech) - 1, len(speech), len(speech) + 1)
-    if sound.facts.samples < 10**6:
-        whole = sound.read(0, sound.facts.samples + 5)
-        assert len(whole) == sound.facts.samples
-        assert np.isfinite(whole).all()
-
-
-# ---- video and pictures
-
-
-@cache
-def video(ending: str, codec: str = "") -> bytes:
-    with tempfile.TemporaryDirectory() as made:
-        path = Path(made) / f"a.{ending}"
-        if not codec:
-            write_video(path, np.arange(1, 13) / 60, [(0.0, 0.2)])
-        else:
-            with av.open(str(path), "w") as container:
-                stream = container.add_stream(codec, rate=60)
-                stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
-                for number in range(8):
-                    grey = np.full((32, 32), 20 * number, dtype=np.uint8)
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="gray")))
-                container.mux(stream.encode(None))
-        return path.read_bytes()
-
-
-LIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/passwd\n#EXTINF:10,\nhttp://127.0.0.1:9/a.ts\n"
-CONCAT = b"ffconcat version 1.0\nfile /etc/passwd\n"
-
-
-def read_video(folder: Path, content: bytes) -> None:
-    path = folder / "a.mp4"
-    path.write_bytes(content)
-    picture = VideoPicture(path, 16, None, hflip=False, shift=0.0)
-    last = -np.inf
-    for times, frames in picture.blocks():
-        assert frames.shape == (len(times), 16, 16)
-        assert (np.diff(times, prepend=last) > 0).all()
-        last = times[-1]
-    if (found := open_sound(path)) is not None:
-        sound, start = found
-        assert np.isfinite(start)
-        assert np.isfinite(sound.read(0, 1000)).all()
-
-
-def pictured(format: str, mode: str = "L") -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20)).convert(mode).save(file, format=format)
-    return file.getvalue()
-
-
-def read_picture(folder: Path, content: bytes) -> None:
-    (folder / "a.png").write_bytes(content)
-    frame = read_reference(folder / "a.png", 16)
-    assert frame.shape == (16, 16)
-    assert frame.dtype == np.uint8
-
-
-# ---- runs
-
-METRICS: dict[str, Any] = {
-    "scores": {"rmse": 20.8, "psnr": 21.9, "fvd": 301, "=cmd|'/C calc'!A1": 1.0},
-    "intervals": {"rmse": [19.5, 22.25], "psnr": [21, 22.5]},
-    "levels": {"fvd_real_halves": 41.5},
-    "missing": {"fid": "FID needs <script>alert(1)</script>: put it there."},
-    "clips": 12,
-    "recordings": 6,
-    "speakers": None,
-    "frames_per_clip": 8,
-    "frame_rate": 60,
-    "frame_step": 1,
-    "resolution": [16, 16],
-    "simulated": True,
-    "checkpoint": "runs/x/checkpoints/last.ckpt",
-    "task": {"task": "DiffusionTask", "text": True, "net": {"a": [1, 2]}},
-    "weights": {"i3d": "0" * 64},
-    "date": "2026-01-01T00:00:00+00:00",
-    "per_recording": {"r0": {}},
-}
-_TEXTS = ["<script>alert(1)</script>", "=1+1", "\ud800", "a\nb", "\x1b[2J", "$\\frac{", "\\end{table}", "../../x", "|"]
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.floats()
-    | st.integers()
-    | st.sampled_from([10**400, -(10**400), 1e300])
-    | st.text(max_size=10)
-    | st.sampled_from(_TEXTS),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*_TEXTS, "rmse", "a"]), inner),
-    max_leaves=5,
-)
-
-
-@st.composite
-def nearly_metrics(draw: st.DrawFn) -> bytes:
-    """The JSON of a run, some of whose values are others."""
-    content = dict(METRICS)
-    for _ in range(draw(st.integers(1, 3))):
-        key = draw(st.sampled_from(sorted(METRICS)))
-        inner = content[key]
-        if isinstance(inner, dict) and draw(st.booleans()):
-            name = draw(st.sampled_from([*inner, *_TEXTS]))
-            content[key] = inner | {name: draw(JSON | st.sampled_from(_TEXTS))}
-        else:
-            content[key] = draw(JSON)
-    return json.dumps(content).encode("utf-8", errors="surrogatepass")
-
-
-class Checked(HTMLParser):
-    """Refuses a page into which something was written that is not its own."""
-
-    scripts = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert not any(name.startswith("on") for name, _ in attrs)
-        self.scripts += tag == "script"
-
-
-def read_run(folder: Path, content: bytes) -> None:
-    (folder / "metrics.json").write_bytes(content)
-    (folder / "other").mkdir(exist_ok=True)
-    (folder / "other" / "metrics.json").write_text(json.dumps(METRICS), encoding="utf-8")
-    runs = read_runs([folder, folder / "other"])
-    made = tables(runs, paper=True)
-    for text in (markdown(made), latex(made), csv_lines(runs, paper=True)):
-        text.encode()
-        assert "\x1b" not in text
-    assert "\n=" not in csv_lines(runs)
-    assert ",=" not in csv_lines(runs)
-    shown = page(runs, made, [], [], [], [], "2026-01-01")
-    shown.encode()
-    parser = Checked()
-    parser.feed(shown)
-    assert parser.scripts == 1
-
-
-CURVE = "epoch,step,train/loss,val/loss\n0,9,0.5,\n0,19,0.25,\n0,19,,0.75\n1,29,nan,\n"
-
-
-def read_curve(folder: Path, content: bytes) -> None:
-    (folder / "metrics.json").write_text(json.dumps(METRICS), encoding="utf-8")
-    (folder / "metrics.csv").write_bytes(content)
-    (run,) = read_runs([folder])
-    losses = losses_of(run)
-    for steps, values in losses.values():
-        assert len(steps) == len(values) > 0
-        assert np.isfinite(values).all()
-    if losses:
-        draw_curves(folder / "curves.png", [run], [losses])
-
-
-def samples(**changes: Any) -> bytes:
-    rng = np.random.default_rng(0)
-    clips = rng.integers(0, 255, (2, 3, 16, 16), dtype=np.uint8)
-    content = {"generated": clips, "real": clips[::-1], "ids": np.array(["a", "b"]), "progress": np.array([0.0, 0.5])}
-    file = io.BytesIO()
-    np.savez_compressed(file, **(content | {"fps": np.array(60)} | changes))
-    return file.getvalue()
-
-
-_HEADERS = [
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3, 16, 16), }",
-    "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3, 16, 16), }",
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000, 1000000), }",
-    "{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 3), }",
-    "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }",
-    "{'descr': '<f8', 'fortran_order': False, 'shape': (), }",
-    "{'descr': '<U1000000000', 'fortran_order': False, 'shape': (2,), }",
-    "{'descr': '|V0', 'fortran_order': False, 'shape': (2,), }",
-    "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (2,), }",
-    "[[[[[[",
-]
-
-
-@st.composite
-def nearly_samples(draw: st.DrawFn) -> bytes:
-    """An archive of arrays with headers and members that none has."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("generated", "real", "ids", "progress", "fps"):
-            header = draw(st.sampled_from(_HEADERS))
-            version = draw(st.sampled_from([1, 1, 2, 3, 255]))
-            size = struct.pack("<H" if version == 1 else "<I", draw(st.sampled_from([len(header) + 1, 0, 60_000])))
-            body = draw(st.sampled_from([bytes(1536), b"", bytes(5_000_000), bytes(16)]))
-            magic = b"\x93NUMPY" + bytes([version, 0])
-            archive.writestr(f"{name}.npy", magic + size + header.encode() + b"\n" + body)
-        archive.writestr(draw(st.sampled_from(["../../x.npy", "/x.npy", "generated.npy\x00", "a"])), b"x")
-    return file.getvalue()
-
-
-def read_clips(folder: Path, content: bytes) -> None:
-    (folder / "metrics.json").write_text(json.dumps(METRICS), encoding="utf-8")
-    (folder / "samples.npz").write_bytes(content)
-    (run,) = read_runs([folder])
-    kept = read_samples(run)
-    assert kept is not None
-    assert kept.real.dtype == np.uint8
-    assert kept.real.shape == kept.generated.shape
-    assert len(kept.places) == len(kept.real)
-    clips, _ = matched([run], {0: kept})
-    for clip in clips:
-        clip.recording.encode()
-
-
-def read_spoken(folder: Path, content: bytes) -> None:
-    (folder / "metrics.json").write_text(json.dumps(METRICS), encoding="utf-8")
-    (folder / "predictions").mkdir(exist_ok=True)
-    (folder / "predictions" / "a.mp4").write_bytes(content)
-    groups, warned = spoken_groups(read_runs([folder]))
-    assert len(groups) + len(warned) == 1
-    assert all("\n" not in warning for warning in warned)
-
 
 # ---- weights and models
 

@@ -15,7 +15,9 @@ import pytest
 
 pytest.importorskip("hypothesis")
 from broken_files import outcome
-from outside_readers import CURVE, LIST, METRICS, OUTSIDE, REFUSALS, encoded, model_files, samples, video, weights
+from outside_media import LIST, encoded, video
+from outside_readers import OUTSIDE, REFUSALS, model_files, weights
+from outside_runs import CURVE, METRICS, samples
 from test_fuzz import text_readers
 
 MENDED = json.loads((Path(__file__).parent / "mended.json").read_text(encoding="utf-8"))
