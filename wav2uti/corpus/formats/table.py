@@ -153,7 +153,7 @@ def _file(cell: str) -> str:
 def _id(cell: str) -> str:
     """The name of an HDF5 group to be."""
     if cell != recording_id(cell) or not cell.isprintable() or len(cell.encode()) > _LONGEST_NAME:
-        raise ValueError(f"a name of at most {_LONGEST_NAME} bytes without a slash, not beginning with a dot")
+        raise ValueError(f"a name without a slash, not beginning with a dot, of at most {_LONGEST_NAME} bytes")
     return cell
 
 
