@@ -15,6 +15,7 @@ from typing import NamedTuple, get_args, get_origin, get_type_hints
 
 from wav2uti import __version__
 from wav2uti.errors import InputError, Terminated, unwrapped
+from wav2uti.names import printable
 
 
 class Command(NamedTuple):
@@ -69,7 +70,7 @@ def main(args: Sequence[str] | None = None) -> int:
         else:
             _call(function, chosen, arguments[1:], COMMANDS[chosen].optional)
     except InputError as error:
-        print(f"wav2uti {chosen}: {_sentence(error)}", file=sys.stderr)
+        print(f"wav2uti {chosen}: {error}", file=sys.stderr)
         return error.status
     except Terminated as end:
         print(f"wav2uti {chosen}: {end}", file=sys.stderr)
@@ -104,6 +105,9 @@ def _call(function: Callable[..., None], name: str, arguments: list[str], option
         parser.add_argument(parameter, nargs="+", type=get_args(types[parameter])[0], help=help)
     for parameter in optional:
         parser.add_argument(parameter, nargs="?", type=types[parameter], help=_help(function, parameter))
+    for argument in arguments:
+        if "\0" in argument or any("\ud800" <= character <= "\udfff" for character in argument):
+            raise InputError(f"The argument {argument} is no text in UTF-8: rename the file, or give another text.")
     given = [_underscored(argument) for argument in arguments]
     for place, argument in enumerate(given):
         is_switch = types.get(argument[2:]) is bool and argument.startswith("--")
@@ -128,15 +132,10 @@ def _underscored(argument: str) -> str:
     return "--" + name[2:].replace("-", "_") + equals + value
 
 
-def _sentence(error: InputError) -> str:
-    """The sentence of an error; one from a worker process of a DataLoader comes at the end of a traceback."""
-    return str(error).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
-
-
 def _one_line_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Our own warnings are for the user and read like a sentence; those of libraries are not for him."""
     if category is UserWarning:
-        print(f"wav2uti: warning: {message}", file=sys.stderr)
+        print(f"wav2uti: warning: {printable(str(message))}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,27 @@
 """The exceptions that a user's own mistake raises; the command line prints their sentence and no traceback."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from wav2uti.names import printable
+
+# What a DataLoader makes of the sentence of a worker process: a traceback that ends with it.
+_FROM_WORKER = re.compile(r"Caught \w+ in .*\n[\w.]+: (?P<sentence>[^\n]*)\s*", re.DOTALL)
 
 
 class InputError(ValueError):
     """Something given from outside is wrong.
 
-    The message is one sentence that says what is wrong, in which file and recording, and what to do.
+    The message is one sentence that says what is wrong, in which file and recording, and what to do. It is one line,
+    whatever names of files stand in it.
     """
 
     status = 2  # that the command line ends with
+
+    def __init__(self, sentence: str) -> None:
+        told = _FROM_WORKER.fullmatch(sentence)
+        super().__init__(printable(told["sentence"] if told else sentence))
 
 
 class OutOfSpace(InputError):

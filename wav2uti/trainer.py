@@ -20,6 +20,7 @@ import wav2uti.tasks.regression
 import wav2uti.training.average
 import wav2uti.training.log
 import wav2uti.training.watch  # noqa: F401
+from wav2uti.config_files import check_configs
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError, Terminated, unwrapped
 from wav2uti.options import check_counts, check_numbers, check_shares
@@ -48,6 +49,7 @@ def test(args: Sequence[str]) -> None:
 
 def _run(command: str, args: Sequence[str]) -> None:
     # The caller has taken our command's name off sys.argv already: args is the command line.
+    check_configs(args)
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     try:
         CLI(args=[command, *args])
@@ -81,15 +83,6 @@ class CLI(LightningCLI):
             parser_kwargs={"prog": "wav2uti", **dict.fromkeys(self.subcommands(), options)},
             args=args,
         )
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """jsonargparse ends in a traceback where a config is no text."""
-        try:
-            super().parse_arguments(parser, args)
-        except UnicodeDecodeError as error:
-            given = [part.partition("=")[2] or part for part in args if isinstance(part, str)]
-            path = next((Path(part) for part in given if Path(part).is_file() and not _is_text(Path(part))), "A config")
-            raise InputError(f"{path} is no text in UTF-8 ({error.reason}): give a YAML file.") from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -173,14 +166,6 @@ class CLI(LightningCLI):
         if self.subcommand != "fit" and ckpt_path is None:
             raise InputError(f"`wav2uti {self.subcommand}` needs --ckpt_path: the .ckpt file of a `wav2uti fit` run.")
         _check_trainer(config["trainer"])
-
-
-def _is_text(path: Path) -> bool:
-    try:
-        path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _check_trainer(options: Namespace) -> None:

@@ -158,7 +158,7 @@ def test_latin_and_an_empty_last_column(tmp_path):
         ("id,language\nr1,Chinese\n", "column language: give a language tag"),
         ("id\na/b\n", "column id: give a name without a slash"),
         ("id\n.a\n", "column id"),
-        ("video\na\x00b.avi\n", "column video: give the path of a file"),
+        ("video\na\u200bb.avi\n", "column video: give the path of a file"),
         ("video\n" + "a" * 300 + "\n", "column video: give the path of a file"),
         ('id,text\nr1,"never closed\nr2,b\n', "from line 2 on"),
         ('id,text\nr1,"closed"too early\n', "from line 2 on"),

@@ -8,12 +8,19 @@ import soundfile
 
 from wav2uti.errors import InputError
 from wav2uti.speech import audio
-from wav2uti.speech.audio import read_audio, read_speech, to_16k
+from wav2uti.speech.audio import check_header, mono_blocks, opened_sound, read_speech, resampled, to_16k
 
 
 def sine(rate: int, seconds: float = 1.0, frequency: float = 440.0, amplitude: float = 0.5) -> np.ndarray:
     """A sine that starts at phase 0, float32."""
     return (amplitude * np.sin(2 * np.pi * frequency * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def read_audio(path: Path) -> tuple[np.ndarray, int]:
+    """All samples at the file's own rate."""
+    with opened_sound(path) as file:
+        check_header(file, path)
+        return np.concatenate(list(mono_blocks(file, path))), file.samplerate
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000, 44100, 44101, 48000, 96000, 192000])
@@ -86,6 +93,18 @@ def test_reading_in_blocks_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_array_equal(read_audio(path)[0], sine(16000))
 
 
+@pytest.mark.parametrize("rate", [4000, 11025, 16000, 44100, 44101, 48000, 191_999])
+@pytest.mark.parametrize("count", [1, 700, 60_001])
+def test_blocks_are_resampled_without_a_seam(rate: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the sound is cut, every sample is that of the whole, to the last bit."""
+    monkeypatch.setattr(audio, "_STEP", 777)
+    rng = np.random.default_rng(0)
+    sound = rng.uniform(-1, 1, count).astype(np.float32)
+    places = np.sort(rng.integers(0, count, 5))
+    got = [np.zeros(0, np.float32), *resampled((part for part in np.split(sound, places) if len(part)), rate)]
+    np.testing.assert_array_equal(np.concatenate(got), to_16k(sound, rate))
+
+
 def test_above_full_scale_is_scaled_down(tmp_path: Path) -> None:
     path = tmp_path / "loud.wav"
     soundfile.write(path, 4 * sine(16000), 16000, subtype="FLOAT")
@@ -107,7 +126,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    assert "no sound file" in problem("absent.wav")
+    assert "there is no such file" in problem("absent.wav")
     (tmp_path / "folder.wav").mkdir()
     assert "folder" in problem("folder.wav")
     (tmp_path / "empty.wav").touch()
@@ -127,7 +146,9 @@ def test_mistakes_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "100 Hz" in problem("slow.wav")
     monkeypatch.setattr(audio, "MAX_HOURS", 0.5 / 3600)
     soundfile.write(tmp_path / "long.wav", sine(16000), 16000)
-    assert "longer than" in problem("long.wav")
+    assert "cut it into shorter files" in problem("long.wav")
+    soundfile.write(tmp_path / "long.mp3", sine(16000), 16000)
+    assert "longer than" in problem("long.mp3")  # only what is really read counts
 
 
 def test_an_unusable_rate_is_refused() -> None:

@@ -109,7 +109,7 @@ def test_a_reference_frame_is_read_from_a_picture(tmp_path: Path) -> None:
     assert frame.shape == (64, 64)
     assert frame.dtype == np.uint8
     np.testing.assert_allclose(frame, 90, atol=1)
-    with pytest.raises(InputError, match="There is no picture"):
+    with pytest.raises(InputError, match="there is no such file"):
         read_reference(tmp_path / "absent.png", 64)
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(InputError, match="cannot be read as a picture"):

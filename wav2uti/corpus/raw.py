@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wav2uti.corpus.recording import Interval, Task
 from wav2uti.corpus.sound import Sound
+from wav2uti.names import printable
 
 Block = tuple[NDArray[np.float64], NDArray[np.uint8]]
 
@@ -53,7 +54,8 @@ class RawRecording:
     """One utterance as its files hold it. Times are seconds on the clock of its sound.
 
     Attributes:
-        id, speaker, task, text, language, source, simulated, split, mm_per_pixel: as in `Recording`.
+        id, speaker, task, text, language, source, simulated, split, mm_per_pixel: as in `Recording`; control
+            characters, which names of files and folders may have, become escapes.
         picture: the ultrasound.
         sound: the speech.
         words, phones: with times on the sound's clock.
@@ -74,3 +76,7 @@ class RawRecording:
     words: tuple[Interval, ...] = ()
     phones: tuple[Interval, ...] = ()
     contour: Callable[[NDArray[np.float64]], NDArray[np.float32] | None] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("speaker", "text", "language", "source"):
+            object.__setattr__(self, name, printable(getattr(self, name)))

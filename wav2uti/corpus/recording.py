@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from wav2uti.clock import FPS, samples_at
 from wav2uti.errors import InputError
+from wav2uti.names import recording_id
 
 Task = Literal["vowel", "word", "sentence", "other"]
 
@@ -26,7 +27,8 @@ class Recording:
     """Synchronized ultrasound, speech and text of one utterance.
 
     Attributes:
-        id: name of the recording, unique in its corpus; no slash, since it names an HDF5 group.
+        id: name of the recording, unique in its corpus; no slash, since it names an HDF5 group, and no control
+            character.
         frames: uint8, shape (T, H, W), at 60 frames a second; row 0 is the top (the palate side), the tip of the
             tongue is on the right.
         audio: float32, shape (N,), in [-1, 1] at 16 kHz, with N = T * 16000 / 60 within one sample.
@@ -72,10 +74,13 @@ class Recording:
     def _problems(self) -> list[str]:
         """What is wrong with the fields, in plain English; empty for a good recording."""
         found = []
-        if not self.id or "/" in self.id or self.id.startswith("."):
-            found.append("the id must not be empty, hold a slash or begin with a dot")
+        if self.id != recording_id(self.id):
+            found.append("the id must not be empty, hold a slash or a control character, or begin with a dot")
         if not self.speaker:
             found.append("the speaker has no name")
+        for name in ("speaker", "text", "language", "source"):
+            if "\0" in getattr(self, name) or not _is_text(getattr(self, name)):
+                found.append(f"the {name} holds a NUL or half a character, which no shard can store")
         if self.task not in get_args(Task):
             found.append(f"the task is {self.task!r}, not one of {', '.join(get_args(Task))}")
         if self.frames.dtype != np.uint8 or self.frames.ndim != 3:
@@ -104,3 +109,8 @@ class Recording:
         if self.mm_per_pixel is not None and not 0 < self.mm_per_pixel < 100:
             found.append(f"{self.mm_per_pixel} mm per pixel is not a size")
         return found
+
+
+def _is_text(text: str) -> bool:
+    """Whether UTF-8 can hold it: names of files in another encoding come with halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

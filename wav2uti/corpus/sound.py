@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2uti.errors import InputError
-from wav2uti.speech.audio import BLOCK, SILENCE, mono_blocks, opened_sound
+from wav2uti.speech.audio import BLOCK, SILENCE, check_header, mono_blocks, next_mono, opened_sound
 
 FULL_SCALE = 0.999  # amplitude from which a sample counts as clipped
 
@@ -61,12 +61,13 @@ class FileSound(Sound):
     Floating-point files above full scale are scaled down to a peak of 1.
 
     Raises:
-        InputError: as `read_audio`, already when the object is made.
+        InputError: as `read_speech`, already when the object is made.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with opened_sound(path) as file:
+            check_header(file, path)
             self.rate = int(file.samplerate)
             self.facts = look_through(mono_blocks(file, path), self.rate)
 
@@ -74,10 +75,14 @@ class FileSound(Sound):
         with opened_sound(self.path) as file:
             file.seek(min(first, self.facts.samples))
             wanted = max(min(last, self.facts.samples) - first, 0)
-            samples = file.read(wanted, dtype="float32", always_2d=True)
-        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
-        if len(mono) < wanted:
-            raise InputError(f"The sound file {self.path} became shorter while it was read: copy it again.")
+            mono = np.empty(wanted, dtype=np.float32)
+            done = 0
+            while done < wanted:
+                block = next_mono(file, wanted - done)
+                if len(block) == 0:
+                    raise InputError(f"The sound file {self.path} became shorter while it was read: copy it again.")
+                mono[done : done + len(block)] = block
+                done += len(block)
         return mono / np.float32(self.facts.peak) if self.facts.peak > 1 else mono
 
 

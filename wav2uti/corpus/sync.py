@@ -12,7 +12,6 @@ is cut, and whatever one stream has beyond the end of the other is cut. `Synchro
 
 import math
 from collections.abc import Iterator
-from math import gcd
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +21,7 @@ from wav2uti.corpus.raw import RawRecording
 from wav2uti.corpus.recording import Interval, Recording
 from wav2uti.corpus.sound import Sound
 from wav2uti.errors import InputError
-from wav2uti.speech.audio import FILTER_REACH, to_16k
+from wav2uti.speech.audio import ratio, to_16k
 
 _BLOCK = 64  # output frames computed at a time: the float copies of a long recording's raw frames stay small
 _YIELDED = 512  # output frames given at a time: a hole in the time stamps must not fill the memory
@@ -82,11 +81,9 @@ def cut_sound(sound: Sound, start: float, frames: int) -> Iterator[NDArray[np.fl
         float32 (n,) in [-1, 1], together samples_at(T) samples; zeros stand where the sound ends early.
     """
     first, total = round(start * sound.rate), samples_at(frames)
-    divisor = gcd(sound.rate, SAMPLE_RATE)
-    up, down = SAMPLE_RATE // divisor, sound.rate // divisor
+    up, down, margin = ratio(sound.rate)
     # A block begins at a whole sample of both rates: every `up` samples here are `down` samples of the sound.
     step = max(_SOUND_BLOCK // up, 1) * up
-    margin = math.ceil(FILTER_REACH * max(up, down) / (up * down)) + 1
     for begin in range(0, total, step):
         length = min(step, total - begin)
         source = first + begin // up * down - margin * down

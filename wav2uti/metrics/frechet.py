@@ -159,8 +159,9 @@ def cached_features(folder: Path, key: str, compute: Callable[[], Tensor], limit
     full disk, costs only the time of computing again.
     """
     file = folder / f"{key}.npy"
-    with contextlib.suppress(OSError, ValueError, EOFError):
-        return torch.from_numpy(np.load(file, allow_pickle=False))
+    with contextlib.suppress(Exception):  # numpy's reader of headers raises errors of many kinds
+        # By a map: a damaged header may state any size.
+        return torch.from_numpy(np.array(np.load(file, mmap_mode="r", allow_pickle=False)))
     features = compute().cpu()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)

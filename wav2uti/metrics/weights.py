@@ -5,12 +5,13 @@ A score without its true weights is no score: `MissingWeights` then says which f
 
 import hashlib
 import os
-import pickle
 import socket
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -102,21 +103,16 @@ def read_state(name: str, path: Path | None = None) -> tuple[Path, Mapping[str, 
     """
     file = locate(name, path)
     try:
+        _check_stored(file)
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             state = load_file(file)
         else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        pickle.UnpicklingError,
-        _safetensors_error(),
-    ) as error:
+            # By a map: of an open file more is asked for than it has, where it states so, and room made for that.
+            with file.open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as content:
+                state = torch.load(cast(IO[bytes], content), map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zipfile, safetensors and torch each raise their own for broken files
         raise MissingWeights(
             f"{file}, the weights of {PUBLISHED[name].score}, cannot be read ({type(error).__name__}): "
             f"download {PUBLISHED[name].url} again."
@@ -135,11 +131,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _safetensors_error() -> type[Exception]:
-    """What safetensors raises for a broken file."""
-    from safetensors import SafetensorError
-
-    return SafetensorError
+def _check_stored(file: Path) -> None:
+    """Raise a ValueError where a file would take more memory than it has bytes: torch.save compresses nothing."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > file.stat().st_size:
+                raise ValueError("it is compressed")
 
 
 def _within(path: Path, published: Published) -> Path | None:

@@ -20,6 +20,9 @@ from wav2uti.speech.acoustic import AcousticEncoder, LogMel
 from wav2uti.speech.textual import CharacterCodes, TextEncoder
 from wav2uti.speech.transcribe import Transcriber
 
+MOST_PIXELS = 512  # along each side of a frame: a second of them takes 16 MB
+MOST_SIMULATED = 1_000_000  # recordings
+
 
 def simulate(
     out: Path,
@@ -53,6 +56,10 @@ def simulate(
     for name, value, least in (("speakers", speakers, 1), ("utterances", utterances, 1), ("size", size, 16)):
         if value < least:
             raise InputError(f"A simulated corpus needs {name} of at least {least}, not {value}.")
+    if size > MOST_PIXELS or speakers * utterances > MOST_SIMULATED:
+        raise InputError(
+            f"A simulated corpus has at most {MOST_SIMULATED} recordings of {MOST_PIXELS} pixels; give smaller numbers."
+        )
     for name, value in (("seed", seed), ("first_speaker", first_speaker), ("speckle", speckle)):
         if value < 0:
             raise InputError(f"The {name} of a simulated corpus must not be negative, not {value}.")
@@ -117,8 +124,10 @@ def prepare(
         executor: where the work runs: processes of this machine, or a Dask cluster that sees the same files.
         scheduler: address of the Dask scheduler, such as tcp://10.0.0.1:8786.
     """
-    if size < 1:
-        raise InputError(f"Frames cannot be {size} pixels wide; give a size such as 64, 96 or 112.")
+    if not 1 <= size <= MOST_PIXELS:
+        raise InputError(
+            f"Frames cannot be {size} pixels wide; give a size such as 64, 96 or 112, {MOST_PIXELS} at most."
+        )
     if out is None and not dry_run:
         raise InputError("Say where the shards shall go: wav2uti prepare SOURCE OUT, or add --dry-run to only look.")
     try:

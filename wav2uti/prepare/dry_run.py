@@ -8,6 +8,7 @@ from functools import partial
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from wav2uti.clock import seconds_at
 from wav2uti.corpus.quality import corpus_warnings
@@ -68,9 +69,9 @@ def _table(reports: Sequence[Report], layouts: dict[str, str]) -> Table:
     for report in reports:
         quality = report.quality
         table.add_row(
-            report.id,
+            Text(report.id),
             layouts[report.id],
-            report.speaker,
+            Text(report.speaker),
             report.task,
             report.split,
             f"{seconds_at(report.frames):.2f}",
@@ -79,7 +80,7 @@ def _table(reports: Sequence[Report], layouts: dict[str, str]) -> Table:
             f"{quality['distinct_rate']:.2f}",
             str(report.sound_rate),
             report.kind,
-            report.text,
+            Text(report.text),
         )
     return table
 

@@ -1,7 +1,8 @@
 """Losses over the steps of training, from the `metrics.csv` that Lightning's CSVLogger writes."""
 
 import csv
-import math
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +11,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from wav2uti.errors import InputError
-from wav2uti.files import replaced
+from wav2uti.files import content_of, replaced
+from wav2uti.names import printable
 from wav2uti.report.clips import label
 from wav2uti.report.runs import Run
 
 Losses = dict[str, tuple[list[int], list[float]]]  # by column: steps and values
 
 _COLOURS = {"train": "#0072b2", "val": "#d55e00"}  # blue and vermilion of Okabe and Ito
+MOST_BYTES = 1 << 28  # of a metrics.csv: two million steps
+_LARGEST = 1.0e30
 _WINDOW = 25  # losses of steps averaged into the strong line, where there are many
 
 
@@ -35,21 +39,25 @@ def read_losses(path: Path) -> Losses:
         InputError: the file is damaged.
     """
     losses: Losses = {}
+    if not os.path.exists(path):  # noqa: PTH110 (never raises)
+        return {}
+    content = content_of(path, MOST_BYTES)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 for name, text in row.items():
                     # A logger writes train and val on lines of their own and leaves the other's cells empty.
                     if name and text and name.split("/")[0] in _COLOURS and "loss" in name:
-                        steps, values = losses.setdefault(name, ([], []))
+                        steps, values = losses.setdefault(printable(name), ([], []))
                         step, value = int(float(row["step"])), float(text)
-                        if math.isfinite(value):
+                        # Beyond single precision nothing is a loss, and nothing can be drawn.
+                        if abs(value) < _LARGEST and 0 <= step < _LARGEST:
                             steps.append(step)
                             values.append(value)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, OverflowError, KeyError, TypeError, csv.Error) as error:
-        raise InputError(f"{path} is not a table of losses by step ({error}): repair or remove it.") from error
+    except (ValueError, OverflowError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(
+            f"{path} is not a table of losses by step ({str(error)[:200]}): repair or remove it."
+        ) from error
     return {name: found for name, found in losses.items() if found[0]}
 
 
@@ -83,12 +91,12 @@ def draw_curves(path: Path, runs: Sequence[Run], losses: Sequence[Losses]) -> li
                 panel.plot(steps, values, ".", color=colour)
         if min(min(values) for _, values in found.values()) > 0:
             panel.set_yscale("log")
-        # A dollar sign would begin a formula.
-        panel.set_title(label(run, several).replace("$", r"\$"), fontsize=11)
+        panel.set_title(label(run, several), fontsize=11, parse_math=False)
         panel.set_xlabel("step")
         panel.set_ylabel("loss")
         panel.grid(True, which="major", color="#dddddd", lw=0.6)
-        panel.legend(fontsize=8, frameon=False)
+        for text in panel.legend(fontsize=8, frameon=False).get_texts():
+            text.set_parse_math(False)  # a dollar sign would begin a formula
         said.append(
             f"{label(run, several)}: "
             + ", ".join(f"{n} from {v[0]:.3g} to {v[-1]:.3g} at step {s[-1]}" for n, (s, v) in found.items())

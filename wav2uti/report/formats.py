@@ -3,8 +3,10 @@
 import csv
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from wav2uti.names import printable
 from wav2uti.report.runs import Run
 from wav2uti.report.scores import PAPER, SCORES
 from wav2uti.report.tables import Cell, Table, data, why_missing
@@ -126,24 +128,35 @@ def csv_lines(runs: Sequence[Run], paper: bool = False) -> str:
             "clips": m.clips,
             "recordings": m.recordings,
             "speakers": m.speakers,
-            "run": str(run.path),
+            "run": printable(str(run.path)),
         }
         for name in dict.fromkeys((*SCORES, *m.scores, *m.missing)):
             if name in m.scores:
                 low, high = m.intervals.get(name, ("", ""))
-                writer.writerow(facts | {"score": name, "value": m.scores[name], "low": low, "high": high})
+                writer.writerow(
+                    _no_formulas(facts | {"score": name, "value": m.scores[name], "low": low, "high": high})
+                )
             elif name in m.missing:
-                writer.writerow(facts | {"score": name, "reason": why_missing(m, name)})
+                writer.writerow(_no_formulas(facts | {"score": name, "reason": why_missing(m, name)}))
         for name, level in m.levels.items():
-            writer.writerow(facts | {"score": name, "value": level, "source": "level"})
+            writer.writerow(_no_formulas(facts | {"score": name, "value": level, "source": "level"}))
     sizes = {run.metrics.resolution for run in runs}
     for (model, side), values in PAPER.items() if paper else ():
         if (side, side) in sizes:
             facts = {"model": model, "name": model, "source": "paper", "data": "recorded"}
             facts |= {"height": str(side), "width": str(side)}
             for name, value in values.items():
-                writer.writerow(facts | {"score": name, "value": value})
+                writer.writerow(_no_formulas(facts | {"score": name, "value": value}))
     return file.getvalue()
+
+
+def _no_formulas(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row in which an apostrophe stands before texts that a spreadsheet would take for a formula, and run."""
+
+    def plain(value: Any) -> Any:
+        return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+
+    return {name: plain(value) for name, value in row.items()}
 
 
 def _escaped(text: str, signs: dict[str, str]) -> str:

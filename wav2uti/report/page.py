@@ -4,6 +4,7 @@ import html
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from wav2uti.names import printable
 from wav2uti.report.formats import html_table
 from wav2uti.report.runs import Run
 from wav2uti.report.style import SCRIPT, STYLE
@@ -40,7 +41,7 @@ def page(
         if "SIMULATED" in kinds
         else ""
     )
-    warned = "".join(f"<li>{html.escape(warning)}</li>" for warning in warnings)
+    warned = "".join(f"<li>{html.escape(printable(warning))}</li>" for warning in warnings)
     sections = [
         _section("Scores", "".join(map(html_table, tables))),
         *(_section(picture.title, _figure(picture)) for picture in pictures),
@@ -123,7 +124,7 @@ def _run_list(runs: Sequence[Run]) -> str:
     items = []
     for run in runs:
         m = run.metrics
-        facts = {"folder": str(run.folder), "resolution": size_of(m), "data": data(m)}
+        facts = {"folder": printable(str(run.folder)), "resolution": size_of(m), "data": data(m)}
         facts |= {name: str(value) for name, value in m.task.items()}
         facts |= m.origin | {f"weights of {name}": sha for name, sha in m.weights.items()}
         rows = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items())

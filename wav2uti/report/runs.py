@@ -1,8 +1,7 @@
 """What `wav2uti test` left of a run, read back: scores from `metrics.json`, a few clips from `samples.npz`."""
 
 import json
-import math
-import zipfile
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,13 @@ from numpy.typing import NDArray
 
 from wav2uti.clock import FPS
 from wav2uti.errors import InputError
+from wav2uti.files import check_ordinary, content_of, read_arrays
+from wav2uti.names import printable
 
+MOST_BYTES = 1 << 26  # of a metrics.json; 100,000 recordings take 40 MB
+MOST_FRAMES = 1 << 29  # bytes of frames in a samples.npz: those of `wav2uti test` take 6 MB
+_LONGEST_SIDE = 4096  # of a frame in pixels; it is also at most 16 times the other
+_LARGEST = 1.0e100  # no score nor count comes near it
 MODELS = ("DNN", "A", "A+T")  # in the order of the paper's Table 1
 
 
@@ -82,7 +87,9 @@ def read_runs(paths: Sequence[Path], names: Sequence[str] = ()) -> list[Run]:
         name if name in MODELS else model_of(metrics.task)
         for name, metrics in zip(names or [""] * len(read), read, strict=True)
     ]
-    shown = list(names) or [model or file.resolve().parent.name for model, file in zip(models, files, strict=True)]
+    shown = list(map(printable, names)) or [
+        model or printable(file.resolve().parent.name) for model, file in zip(models, files, strict=True)
+    ]
     runs = [
         Run(file, name, model, metrics)
         for file, name, model, metrics in zip(files, _unique(shown, files, read), models, read, strict=True)
@@ -118,23 +125,22 @@ def read_metrics(path: Path) -> Metrics:
         InputError: the file is absent or damaged.
     """
     again = "test the run again with wav2uti test"
+    if not os.path.exists(path):  # noqa: PTH110 (never raises)
+        if os.path.isdir(path.parent):  # noqa: PTH112
+            raise InputError(f"{path.parent} has no {path.name}: test the run first with wav2uti test.")
+        raise InputError(f"There is no folder {path.parent}: give the folder of a tested run.")
+    text = content_of(path, MOST_BYTES)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if path.parent.is_dir():
-            raise InputError(f"{path.parent} has no {path.name}: test the run first with wav2uti test.") from None
-        raise InputError(f"There is no folder {path.parent}: give the folder of a tested run.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check the path.") from error
+        content = _shown(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON ({_first_line(error)}): {again}.") from error
     scores = content.get("scores") if isinstance(content, dict) else None
-    if not isinstance(scores, dict) or not all(isinstance(v, int | float) or v is None for v in scores.values()):
+    if not isinstance(scores, dict) or not all(isinstance(v, int | float | None) for v in scores.values()):
         raise InputError(f"{path} has no scores that are numbers: {again}.")
     resolution = content.get("resolution")
     if not (isinstance(resolution, list) and len(resolution) == 2 and all(_count(side) for side in resolution)):
         raise InputError(f"{path} does not say its resolution as [height, width]: {again}.")
-    finite = {name: float(value) for name, value in scores.items() if value is not None and math.isfinite(value)}
+    finite = {name: float(value) for name, value in scores.items() if _number(value)}
     odd = {name: "The value is not a finite number." for name in scores if name not in finite}
     fps, simulated = content.get("frame_rate"), content.get("simulated")
     return Metrics(
@@ -164,23 +170,43 @@ def read_samples(run: Run) -> Samples | None:
         InputError: the file is damaged.
     """
     path = run.folder / "samples.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            generated, real = file["generated"], file["real"]
-            ids, progress = file["ids"], file["progress"]
-            fps = float(file["fps"])
-    except FileNotFoundError:
+    if not os.path.exists(path):  # noqa: PTH110 (never raises)
         return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    check_ordinary(path)
+    try:
+        found = read_arrays(path, ("generated", "real", "ids", "progress", "fps"), MOST_FRAMES)
+        generated, real, ids, progress = (found[name] for name in ("generated", "real", "ids", "progress"))
+        fps = float(found["fps"])
+        fits_places = progress.dtype.kind in "fiu" and ids.dtype.kind in "US"
+    except Exception as error:  # zipfile, zlib and numpy each raise their own for broken files
         raise InputError(f"{path} cannot be read ({_first_line(error)}): test the run again.") from error
     fits = all(clips.ndim == 4 and clips.dtype == np.uint8 and min(clips.shape) > 0 for clips in (generated, real))
-    if not fits or generated.shape != real.shape or not len(generated) == ids.size == progress.size:
+    if (
+        not (fits and fits_places and _may_be_shown(real))
+        or generated.shape != real.shape
+        or not len(generated) == ids.size == progress.size
+    ):
         raise InputError(f"{path} does not hold clips (N, T, H, W) of uint8 with their ids: test the run again.")
     if fps != FPS:
         raise InputError(f"{path} holds {fps:g} frames a second, not {FPS}: test the run again.")
     # Rounded: the same place, however its float came about.
-    places = [(str(id), round(float(p), 6)) for id, p in zip(ids.flat, progress.flat, strict=True)]
+    places = [(printable(str(id)), round(float(p), 6)) for id, p in zip(ids.flat, progress.flat, strict=True)]
     return Samples(generated, real, places)
+
+
+def _may_be_shown(clips: NDArray[np.uint8]) -> bool:
+    """Whether frames (N, T, H, W) have sides of which a video can be made."""
+    short, long = sorted(clips.shape[2:])
+    return long <= min(16 * short, _LONGEST_SIDE)
+
+
+def _shown(value: Any) -> Any:
+    """JSON whose texts and names can be shown and written as UTF-8, which half a character, as "\\ud800" is, cannot."""
+    if isinstance(value, dict):
+        return {printable(name): _shown(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_shown(part) for part in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _dict(content: dict[str, Any], name: str) -> dict[str, Any]:
@@ -189,12 +215,13 @@ def _dict(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value can be shown as a number; JSON has whole ones that no float can be."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _count(value: object) -> int | None:
-    """A number above 0, else None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    """A whole number above 0, else None."""
+    return value if isinstance(value, int) and _number(value) and value > 0 else None
 
 
 def _pair(value: object) -> tuple[float, float] | None:
@@ -205,4 +232,4 @@ def _pair(value: object) -> tuple[float, float] | None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".:")

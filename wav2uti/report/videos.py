@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wav2uti.files import check_ordinary
+from wav2uti.names import printable
 from wav2uti.report.clips import Clip, label, truth_label
 from wav2uti.report.runs import Run
 from wav2uti.video.write import TRUTH, write_mp4
 
 MOST_BYTES = 12 * 2**20  # of the clips' mp4s, and as many of those with sound; base64 adds a third
-
+MOST_PIXELS = 1 << 23  # of a picture of them
 
 T = TypeVar("T")
 
@@ -55,8 +57,13 @@ def spoken_groups(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
     Where one of them has the corpus's own video (see `video.predict.TRUTH`), it comes first.
     """
     videos_of = [sorted(run.folder.glob("predictions/*.mp4")) for run in runs]
-    truth = {path.name.removesuffix(TRUTH): path for paths in videos_of for path in paths if path.name.endswith(TRUTH)}
-    found = [{path.stem: path for path in paths if not path.name.endswith(TRUTH)} for paths in videos_of]
+    truth = {
+        printable(path.name.removesuffix(TRUTH)): path
+        for paths in videos_of
+        for path in paths
+        if path.name.endswith(TRUTH)
+    }
+    found = [{printable(path.stem): path for path in paths if not path.name.endswith(TRUTH)} for paths in videos_of]
     names = [name for name in found[0] if all(name in of_run for of_run in found)]
     several = len({run.metrics.resolution for run in runs}) > 1
     warnings: list[str] = []
@@ -68,15 +75,20 @@ def spoken_groups(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
             shown.insert(0, (truth_label(runs[0].metrics.simulated), truth[name]))
         for title, path in shown:
             try:
+                check_ordinary(path)
                 if path.stat().st_size > MOST_BYTES:
                     warnings.append(f"{path} is too large for the page, which leaves out {name}.")
                     return None
                 mp4 = path.read_bytes()
-                with av.open(io.BytesIO(mp4), "r") as container:
+                # Of any other kind it might name files of its own.
+                with av.open(io.BytesIO(mp4), "r", format="mp4", metadata_errors="replace") as container:
+                    container.streams.video[0].codec_context.options = {"max_pixels": str(MOST_PIXELS)}
                     picture = np.asarray(next(container.decode(video=0)).to_ndarray(format="gray"), dtype=np.uint8)
                     seconds = max(seconds, (container.duration or 0) / av.time_base)
-            except (OSError, av.FFmpegError, StopIteration, IndexError, ValueError) as error:
-                warnings.append(f"{path} is not a video that plays ({error}), so the page leaves out {name}.")
+            except (OSError, av.FFmpegError, StopIteration, IndexError, AttributeError, ValueError) as error:
+                warnings.append(
+                    printable(f"{path} is not a video that plays ({error}), so the page leaves out {name}.")
+                )
                 return None
             videos.append(Video(title, mp4, _png(picture)))
         return Group(name, seconds, videos)

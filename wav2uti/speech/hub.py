@@ -7,6 +7,7 @@ transformers from the Python files of a repository, which it would otherwise ask
 names a repository of compiled kernels, which transformers would download and run, is refused.
 """
 
+import json
 import os
 import pickle
 import re
@@ -18,8 +19,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wav2uti.errors import InputError
+from wav2uti.files import content_of
 
 T = TypeVar("T")
+
+_MOST_CONFIG = 1 << 20  # bytes of a config.json
+# By a part of the name of a number in it: how large models have it, many times over.
+_MOST = {"layers": 1_000, "heads": 1_000, "size": 10_000_000, "dim": 1_000_000, "positions": 10_000_000}
 
 
 class WithoutWeights:
@@ -95,7 +101,8 @@ def model_name(model: str) -> str:
     >>> model_name("facebook/wav2vec2-large-xlsr-53"), model_name("/weights/bert/")
     ('wav2vec2-large-xlsr-53', 'bert')
     """
-    return model.replace(os.sep, "/").rstrip("/").rsplit("/", 1)[-1]
+    name = model.replace(os.sep, "/").rstrip("/").rsplit("/", 1)[-1]
+    return Path(model).resolve().name if name in ("", ".", "..", "~") else name
 
 
 def resolved_commit(model: str, revision: str | None = None) -> str | None:
@@ -174,6 +181,7 @@ def load_pretrained(from_pretrained: Callable[..., T], model: str, revision: str
     folder = Path(model).expanduser()
     if folder.is_dir():
         try:
+            _check_config(folder / "config.json")
             with quiet():
                 return from_pretrained(str(folder), local_files_only=True, **options)
         except pickle.UnpicklingError as error:
@@ -206,6 +214,17 @@ def load_pretrained(from_pretrained: Callable[..., T], model: str, revision: str
             f"had from the Hugging Face hub: where there is a network run `huggingface-cli download {model}{at}` "
             f"(`hf download {model}{at}` in newer versions), or give a local folder with its files."
         ) from error
+
+
+def _check_config(path: Path) -> None:
+    """Raise a ValueError where a config states a network that no memory has room for, before it is built."""
+    if not path.is_file():
+        return  # what reads it says so
+    config = json.loads(content_of(path, _MOST_CONFIG))
+    for name, value in config.items() if isinstance(config, dict) else ():
+        most = next((limit for part, limit in _MOST.items() if part in name), None)
+        if most is not None and isinstance(value, int | float) and not abs(value) <= most:
+            raise ValueError(f"config.json states {name} {value:.6g}" if abs(value) < 1e300 else f"{name} is no number")
 
 
 def _refused(model: str) -> InputError:
@@ -244,4 +263,4 @@ def quiet(bars: bool = False) -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     """The first line of a long message, without its full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")

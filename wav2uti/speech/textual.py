@@ -14,6 +14,17 @@ from numpy.typing import NDArray
 from wav2uti.errors import InputError
 from wav2uti.speech.hub import Pretrained, WithoutWeights, model_name
 
+MOST_CHARACTERS = 400_000  # of a text: six hours of fast speech
+
+
+def check_text(text: str) -> None:
+    """Raise an InputError where a text is longer than any recording's can be: every letter takes its memory."""
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(
+            f"The text {text[:40]!r}... has {len(text)} characters, more than the {MOST_CHARACTERS} that can be said "
+            "in a recording: give the words of this one."
+        )
+
 
 class TextEncoder(WithoutWeights, ABC):
     """Text to one vector per token.
@@ -207,7 +218,13 @@ class Bert(Pretrained, TextEncoder):
         for name, module in self._loaded.named_modules():
             if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
                 limit -= module.padding_idx + 1  # RoBERTa counts positions from behind the padding's
-        return min(limit, int(self._tokenizer.model_max_length))
+        stated = self._tokenizer.model_max_length  # 1e30 where nobody has said
+        if not isinstance(stated, int | float) or not min(stated, limit) >= 3:
+            raise InputError(
+                f"The model {self.model} states that it reads {str(stated)[:20]!r} tokens at a time, and a word with "
+                "two special ones takes three: give another model, or correct its tokenizer_config.json."
+            )
+        return int(min(stated, limit))
 
     @cached_property
     def _config(self) -> Any:

@@ -1,6 +1,5 @@
 """The command `wav2uti inspect`: what shards hold, in words and as a contact sheet."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -19,13 +18,12 @@ from wav2uti.clock import FPS, SAMPLE_RATE, seconds_at
 from wav2uti.corpus.recording import Interval
 from wav2uti.corpus.shards import SCHEMA, RecordingInfo, Shard, find_shards
 from wav2uti.errors import InputError
+from wav2uti.names import file_name, printable
 from wav2uti.video.sheet import contact_sheet
 
 MOST_COLUMNS = 200  # frames on a sheet: 26,000 pixels
 MOST_ROWS = 40  # recordings listed
 MOST_NAMES = 5  # ids named in a sentence
-MOST_LETTERS = 80  # of an id in the name of a file, which may have 255 bytes
-_UNSAFE = re.compile(r"[^\w.-]+")  # letters and digits of every script stay
 
 Facts = list[tuple[str, str]]
 
@@ -57,9 +55,9 @@ def inspect(shard: str | Path, id: str | None = None, out: Path | None = None, c
     else:
         place = _holding(shards, id, shard)
         _print_facts(_recording_facts(place, id))
-    out = out or Path(f"{_UNSAFE.sub('_', id)[:MOST_LETTERS]}.png")
+    out = out or Path(f"{file_name(id)}.png")
     write_sheet(place, id, out, columns)
-    print(f"sheet: {out}")
+    print(f"sheet: {printable(str(out))}")
 
 
 def write_sheet(shard: Shard, id: str, out: Path, columns: int = 12) -> None:
@@ -275,10 +273,10 @@ def _said(name: str) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _print_facts(facts: Facts) -> None:
     width = max(len(name) for name, _ in facts) + 2
     for name, value in facts:
-        print(f"{name + ':':<{width}}{value}")
+        print(printable(f"{name + ':':<{width}}{value}"))

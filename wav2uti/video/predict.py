@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.progress import Progress as ProgressBar
 from torch import Tensor
 
@@ -19,9 +20,10 @@ from wav2uti.diffusion.guidance import Guidance
 from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
 from wav2uti.grey import to_grey, to_unit
+from wav2uti.names import printable
 from wav2uti.speech.acoustic import build_acoustic
 from wav2uti.speech.audio import read_speech
-from wav2uti.speech.textual import build_textual
+from wav2uti.speech.textual import build_textual, check_text
 from wav2uti.speech.timing import token_places, token_times
 from wav2uti.speech.transcribe import Transcriber, build_transcriber
 from wav2uti.tasks.base import Progress, Task
@@ -146,6 +148,7 @@ class Predictor:
             text, words = transcript.text, words or transcript.words
         if not text:
             return None, None
+        check_text(text)
         tokens = torch.from_numpy(self.textual.encode(text))
         times = None
         if words and self.facts.get("text_times"):
@@ -235,7 +238,7 @@ def predict(
         warnings.warn("the model was trained with text and got none; give it with --text.", stacklevel=2)
     note = "made by a model trained on SIMULATED data" if model.facts["simulated"] else "generated"
     with ProgressBar() as bar:
-        line = bar.add_task(f"drawing {speech.name}", total=None)
+        line = bar.add_task(escape(f"drawing {printable(speech.name)}"), total=None)
         parts = model.stream(
             speech.audio,
             speech.text,
@@ -250,7 +253,7 @@ def predict(
         )
         written = write_results(output, speech, parts, note)
     for kind, path in written.items():
-        print(f"{kind}: {path}")
+        print(f"{kind}: {printable(str(path))}")
 
 
 def listed(path: Path) -> list[Path]:
@@ -270,7 +273,7 @@ def newest_checkpoint(runs: Path = Path("runs")) -> Path:
             f"There is no checkpoint under {runs}/; train one with `wav2uti fit --config configs/simulated.yaml`, "
             "or give one with --ckpt_path."
         )
-    print(f"checkpoint: {found[-1]}")
+    print(f"checkpoint: {printable(str(found[-1]))}")
     return found[-1]
 
 

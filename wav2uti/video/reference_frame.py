@@ -4,24 +4,36 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from wav2uti.errors import InputError
+from wav2uti.files import check_ordinary
+
+MOST_PIXELS = 1 << 25  # of the picture file: 100 MB in colour
+# Others of Pillow's readers are rarely looked after, and one of them runs a program.
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 
 
 def read_reference(path: str | Path, size: int) -> NDArray[np.uint8]:
-    """Read a PNG or JPEG picture of one ultrasound frame as uint8 (size, size), grey.
+    """Read a PNG, JPEG, BMP or TIFF picture of one ultrasound frame as uint8 (size, size), grey.
 
     The whole picture is scaled to the square, as `prepare` does with frames: crop it to the fan first.
 
     Raises:
-        InputError: no such file, or not a picture.
+        InputError: no such file, not a picture, or one with too many pixels.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no picture {path}: give a PNG or JPEG of one ultrasound frame of the speaker.")
+    check_ordinary(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise InputError(
+                    f"The picture {path} has {width} x {height} pixels, too many for one ultrasound frame: crop it to "
+                    "the fan or scale it down."
+                )
             return np.asarray(image.convert("L").resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's parsers of broken files raise errors of many kinds
         raise InputError(f"{path} cannot be read as a picture: give a PNG or JPEG of one ultrasound frame.") from error

@@ -18,6 +18,7 @@ from wav2uti.corpus.recording import Interval
 from wav2uti.errors import InputError
 from wav2uti.metrics.contour import FanFinder, track_parts
 from wav2uti.metrics.contour_scores import write_contour_csv
+from wav2uti.names import file_name
 from wav2uti.video.archive import frames_of, opened_npz
 from wav2uti.video.sheet import Frames, Glimpses, contact_sheet
 from wav2uti.video.write import TRUTH, opened_mp4, write_mp4
@@ -27,7 +28,7 @@ KINDS = {"video": ".mp4", "sheet": ".png", "frames": ".npz", "contour": ".csv"}
 
 @dataclass(frozen=True)
 class Speech:
-    """What is to be drawn: sound, and what else is known of it."""
+    """What is to be drawn: sound, and what else is known of it. The name may be any; the files' follows from it."""
 
     name: str
     audio: NDArray[np.float32]
@@ -56,9 +57,10 @@ def write_results(output: Path, speech: Speech, parts: Iterable[NDArray[np.uint8
     Raises:
         InputError: a file cannot be written.
     """
-    names = {kind: f"{speech.name}{end}" for kind, end in KINDS.items()}
+    stem = file_name(speech.name)
+    names = {kind: f"{stem}{end}" for kind, end in KINDS.items()}
     if speech.real is not None:
-        names["truth"] = f"{speech.name}{TRUTH}"
+        names["truth"] = f"{stem}{TRUTH}"
     total = frames_in(len(speech.audio))
     audio = speech.audio[: samples_at(total)]
     shown = Glimpses(total, total if speech.real is None else max(total, len(speech.real)))

@@ -16,10 +16,12 @@ from wav2uti.clock import FPS, samples_at, seconds_at
 from wav2uti.corpus.recording import Interval
 from wav2uti.errors import InputError
 from wav2uti.files import replaced
+from wav2uti.names import printable
 from wav2uti.video.lettering import broken, fitted, typeface
 
 TILE = 128  # longer side of a frame on the sheet, in pixels
 COLUMNS = 12  # frames in a row
+MOST_LETTERS = 1000  # of a title
 
 _GAP, _MARGIN, _LABEL = 4, 20, 132  # between tiles, around the sheet, and the column of row labels
 _WAVE, _SPECTROGRAM, _TIER = 56, 112, 22  # heights of the strips
@@ -127,7 +129,7 @@ def contact_sheet(
     Raises:
         InputError: a row without frames, a contour of other frames, or the file cannot be written.
     """
-    path = Path(path)
+    path, title = Path(path), printable(title)
     if not rows or any(len(frames.shape) != 3 or min(frames.shape) == 0 for _, frames in rows):
         raise InputError(f"No contact sheet {path}: it needs at least one row, and frames (T, H, W) in every row.")
     shown = [_Row(label, frames) for label, frames in rows]
@@ -152,7 +154,7 @@ def contact_sheet(
         sheet.paste(block, (0, top))
         top += block.height
     metadata = PngInfo()
-    metadata.add_itxt("Title", title)
+    metadata.add_itxt("Title", title[:MOST_LETTERS])
     with replaced(path) as part:
         sheet.save(part, format="PNG", pnginfo=metadata)
 
@@ -160,7 +162,10 @@ def contact_sheet(
 def _title(title: str, layout: _Layout) -> Image.Image:
     """The title in as many lines as it needs."""
     font = typeface(20)
-    lines = broken(title, font, layout.left - _MARGIN + layout.width)
+    # The text of an hour would make the picture higher than any viewer shows.
+    lines = broken(title[:MOST_LETTERS], font, layout.left - _MARGIN + layout.width)
+    if len(title) > MOST_LETTERS:
+        lines[-1] += " …"
     block, draw = _block(28 * len(lines) + 12, layout)
     for number, line in enumerate(lines):
         draw.text((_MARGIN, 28 * number + 12), line, fill=_INK, font=font, anchor="lm")

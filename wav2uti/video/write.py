@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from wav2uti.clock import FPS, SAMPLE_RATE
 from wav2uti.errors import InputError
 from wav2uti.files import replaced
+from wav2uti.names import printable
 from wav2uti.video.lettering import broken, typeface
 
 TRUTH = ".truth.mp4"  # what the corpus's own video of a predicted recording is called after its name
@@ -72,8 +73,8 @@ def opened_mp4(
     with replaced(path) as part:
         container = av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"})
         with container:
-            container.metadata["title"] = title or path.stem
-            container.metadata["comment"] = caption
+            container.metadata["title"] = printable(title or path.stem)
+            container.metadata["comment"] = printable(caption)
             video = Mp4(container, size, audio, fps, caption)
             yield video
             video.finish()

@@ -7,7 +7,9 @@ from pathlib import Path
 from wav2uti.corpus.fan import FanGeometry
 from wav2uti.corpus.formats.prompt import decode
 from wav2uti.errors import InputError
+from wav2uti.files import content_of
 
+MOST_SAMPLES = 1 << 19  # of a frame: ten times TaL's; 64 frames as float32 take 128 MB
 NOMINAL_PIXELS_PER_MM = 10.0
 _LARGEST = 1 << 20  # bytes; real files have 160
 _LIMITS = {
@@ -47,11 +49,7 @@ def read_metadata(path: Path) -> Metadata:
     Raises:
         InputError: no such file, a key is missing or its value cannot be.
     """
-    try:
-        with path.open("rb") as file:
-            text = decode(file.read(_LARGEST))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check the path.") from error
+    text = decode(content_of(path, _LARGEST))
     found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     texts = {key.strip(): value.strip() for key, value in found.items()}
     if missing := [key for key in _LIMITS if key not in texts]:
@@ -76,6 +74,11 @@ def read_metadata(path: Path) -> Metadata:
         angle=values["Angle"],
         pixels_per_mm=values["PixelsPerMm"],
     )
+    if geometry.vectors * geometry.pixels > MOST_SAMPLES:
+        raise InputError(
+            f"{path} states {geometry.vectors} scanlines of {geometry.pixels} samples, more than any probe gives: "
+            "correct NumVectors and PixPerVector, or export it again."
+        )
     if geometry.half_field > math.pi:
         raise InputError(
             f"{path} states {geometry.vectors} scanlines {geometry.angle:g} radians apart, more than a full circle: "

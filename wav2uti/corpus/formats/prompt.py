@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wav2uti.corpus.recording import Task
+from wav2uti.files import content_of
 
+_LARGEST = 1 << 20  # bytes; six hours of fast speech are a third of it
+# HDF5 stores no NUL, and a terminal would obey the others.
+NO_TEXT = dict.fromkeys({*range(32), *range(127, 160)} - {*map(ord, "\t\n\v\f\r\x85")}, " ")
 _DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
 # AAA numbers its prompts: "001   gap". Two blanks at least, so that "12 apples" keeps its number.
 _PROMPT_NUMBER = re.compile(r"^\s*\d+\s{2,}")
@@ -32,21 +36,28 @@ def read_prompt(path: Path | None) -> Prompt:
     AAA: line 1 is the prompt, line 2 a date in one of several forms, line 3 (optional) the speaker, often with a comma
     after it. A file whose second line is no date is a transcript: all its lines are the text. The number that AAA puts
     before a prompt ("001   gap") is taken off, and blanks are made single. No file is an empty prompt.
+
+    Raises:
+        InputError: the file cannot be read, or is larger than what can be said.
     """
     if path is None:
         return Prompt()
-    lines = decode(path.read_bytes()).splitlines()
+    lines = decode(content_of(path, _LARGEST)).splitlines()
     if len(lines) < 2 or not _DATE.match(lines[1].strip()):
         return Prompt(_clean(" ".join(lines)))
     return Prompt(_clean(lines[0]), lines[2].strip(" \t,") if len(lines) > 2 else "")
 
 
 def decode(content: bytes) -> str:
-    """Text of a file in UTF-8, GBK or ISO-8859-15, the three that corpora come in.
+    """Text of a file in UTF-8, GBK or ISO-8859-15, the three that corpora come in; control characters become blanks.
 
     Nearly every text of the other two is no valid UTF-8. GBK and ISO-8859-15 are told apart by neighbours: read as GBK,
     an accented letter becomes a Chinese character in the middle of a Latin word.
     """
+    return _decoded(content).translate(NO_TEXT)
+
+
+def _decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

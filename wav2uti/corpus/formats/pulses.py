@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from wav2uti.corpus.formats.param import Metadata
 from wav2uti.errors import InputError
-from wav2uti.speech.audio import RATES
+from wav2uti.files import check_ordinary
+from wav2uti.speech.audio import RATES, check_header, system_name
 
-_BLOCK = 1 << 20  # samples read at a time
+_BLOCK = 1 << 20  # samples read at a time, all channels together
 _WINDOW = 0.02  # s; every train has an edge in nearly every window of this length
 _LOWEST = 0.01  # full scale is 1; a weaker edge is noise
 _PULSE = 0.002  # s; edges closer than this belong to one pulse
@@ -50,10 +51,13 @@ def read_pulses(path: Path) -> NDArray[np.float64]:
     steps = peaks[peaks > max(peaks.max(initial=0.0) / 10, _LOWEST)]
     if len(steps) == 0:
         return np.zeros(0)
-    found = [first + np.flatnonzero(edges > np.median(steps) / 2) for first, edges, _ in _edges(path)]
-    samples = np.concatenate(found)
-    onsets = samples[np.diff(samples, prepend=-np.inf) > _PULSE * rate]
-    return onsets / rate
+    found, last, half = [np.zeros(0)], -np.inf, np.median(steps) / 2
+    for first, edges, _ in _edges(path):
+        samples = first + np.flatnonzero(edges > half).astype(np.float64)
+        # Block by block: in a file of noise half the samples are steps.
+        found.append(samples[np.diff(samples, prepend=last) > _PULSE * rate])
+        last = samples[-1] if len(samples) else last
+    return np.concatenate(found) / rate
 
 
 def frame_times(pulses: NDArray[np.float64], metadata: Metadata, frames: int, path: Path) -> NDArray[np.float64]:
@@ -112,17 +116,20 @@ def _edges(path: Path) -> Iterator[tuple[int, NDArray[np.float32], int]]:
     Yields:
         index of the block's first sample, heights float32 (n,), rate in Hz.
     """
+    check_ordinary(path)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(system_name(path)) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise InputError(f"The pulses {path} state a sampling rate of {file.samplerate} Hz: copy them again.")
+            check_header(file, path)
+            size = max(_BLOCK // file.channels, 1)
             first, before = 0, np.zeros(0, dtype=np.float32)
-            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)[:, 0]):
+            while len(block := file.read(size, dtype="float32", always_2d=True)[:, 0]):
                 before = np.repeat(block[:1], 2) if first == 0 else before
                 samples = np.concatenate((before, np.nan_to_num(block)))
                 yield first, np.abs(samples[2:] - samples[:-2]), file.samplerate
                 first, before = first + len(block), samples[-2:]
-    except (soundfile.LibsndfileError, TypeError) as error:
+    except (OSError, soundfile.SoundFileError, TypeError) as error:
         raise InputError(
             f"The pulses {path} cannot be read as a wav, which a .sync file is: copy it again, or remove it to place "
             "the frames at a constant rate."

@@ -21,10 +21,12 @@ from wav2uti.corpus.formats.names import SPLITS, TASKS
 from wav2uti.corpus.formats.textgrid import read_text
 from wav2uti.corpus.given import Given
 from wav2uti.errors import InputError
+from wav2uti.names import recording_id
 
 _ROLES = {"ult": "ultrasound", "video": "video", "metadata": "metadata", "audio": "sound", "textgrid": "textgrid"}
 _YES = {"yes": True, "y": True, "true": True, "1": True, "no": False, "n": False, "false": False, "0": False}
 _NUMBER = re.compile(r"[-+]?(?:[0-9]++(?:[.,][0-9]*+)?+|[.,][0-9]++)(?:[eE][-+]?[0-9]++)?+")
+_LARGEST = 1 << 25  # bytes; 200,000 rows
 _DAY = 86_400.0  # s; an offset beyond is a slip of the hand
 _LONGEST_NAME, _LONGEST_PATH = 255, 2000  # bytes; longer ones are refused by the usual file systems
 
@@ -63,7 +65,7 @@ def read_table(path: Path) -> list[Row]:
     Raises:
         InputError: an unknown column, a cell that cannot be, more cells than columns, an id twice, no rows.
     """
-    text = read_text(path)
+    text = read_text(path, _LARGEST)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     rows: list[Row] = []
     columns: list[str] | None = None
@@ -150,8 +152,8 @@ def _file(cell: str) -> str:
 
 def _id(cell: str) -> str:
     """The name of an HDF5 group to be."""
-    if "/" in cell or cell.startswith(".") or not cell.isprintable():
-        raise ValueError("a name without a slash, not beginning with a dot")
+    if cell != recording_id(cell) or not cell.isprintable() or len(cell.encode()) > _LONGEST_NAME:
+        raise ValueError(f"a name without a slash, not beginning with a dot, of at most {_LONGEST_NAME} bytes")
     return cell
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from wav2uti.corpus.formats.prompt import decode
+from wav2uti.corpus.formats.prompt import NO_TEXT, decode
 from wav2uti.corpus.recording import Interval
 from wav2uti.errors import InputError
+from wav2uti.files import content_of
 
 # Possessive throughout (++, *+), so that no broken file costs more than its length.
 _TOKEN = re.compile(
@@ -28,6 +29,7 @@ _TOKEN = re.compile(
       | \S++""",
     re.VERBOSE,
 )
+_LARGEST = 1 << 25  # bytes; an hour of words and phones takes 10 MB in the long format
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _WORDS = re.compile(r"(?<![a-z])(?:word|wrd|ortho|ort(?![a-z]))")
 _PHONES = re.compile(r"(?<![a-z])(?:phon|phn|seg)|^mau$")  # MAU, beside ORT-MAU and KAN-MAU, is WebMAUS's
@@ -57,11 +59,10 @@ def read_textgrid(path: Path) -> TextGrid:
     Raises:
         InputError: the binary format, no TextGrid, or one that is cut off or holds what cannot be.
     """
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(12) == b"ooBinaryFile":
-                raise InputError(f"{path} is a binary TextGrid: save it in Praat with `Save as text file...`.")
-    values = _Values(path, read_text(path))
+    text = read_text(path, _LARGEST)
+    if text.startswith("ooBinaryFile"):
+        raise InputError(f"{path} is a binary TextGrid: save it in Praat with `Save as text file...`.")
+    values = _Values(path, text)
     if not values.string("file type").startswith("ooTextFile") or values.string("object class") != "TextGrid":
         raise values.broken("it is no TextGrid")
     values.number("start")
@@ -119,21 +120,18 @@ def words_and_phones(grid: TextGrid, text: str) -> tuple[tuple[Interval, ...], t
     return (), ()
 
 
-def read_text(path: Path) -> str:
-    """Text of a file in UTF-16 with a byte order mark (Praat, Excel), or else as `decode` tells it.
+def read_text(path: Path, most: int) -> str:
+    """Text of a file of at most so many bytes, in UTF-16 with a byte order mark (Praat, Excel), or else as `decode`.
 
     Raises:
-        InputError: no such file, or UTF-16 that breaks off.
+        InputError: no such file, a larger one, or UTF-16 that breaks off.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check the path.") from error
+    content = content_of(path, most)
     encoding = _BYTE_ORDER_MARKS.get(content[:2])
     if encoding is None:
         return decode(content)
     try:
-        return content[2:].decode(encoding)
+        return content[2:].decode(encoding).translate(NO_TEXT)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is broken: its UTF-16 text is cut off or damaged, save it again.") from error
 

@@ -10,6 +10,7 @@ from wav2uti.corpus.fan import draw_fan
 from wav2uti.corpus.formats.param import Metadata
 from wav2uti.corpus.raw import Block, Picture
 from wav2uti.errors import InputError
+from wav2uti.files import check_ordinary
 
 _BLOCK = 256  # raw frames read at a time
 _BLOCK_BYTES = 1 << 25  # fewer of them where a frame is large: 256 of TaL's take 14 MB
@@ -78,8 +79,7 @@ def count_frames(path: Path, metadata: Metadata, metadata_path: Path) -> int:
     Raises:
         InputError: no such file, an empty one, or one whose size is no whole number of frames.
     """
-    if not path.is_file():
-        raise InputError(f"There is no raw ultrasound {path}: check the path.")
+    check_ordinary(path)
     size, geometry = path.stat().st_size, metadata.geometry
     frames, rest = divmod(size, geometry.vectors * geometry.pixels)
     if size == 0:

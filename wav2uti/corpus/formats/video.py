@@ -21,6 +21,7 @@ from wav2uti.corpus.crop import Crop, Fit, Motion, moving_boxes, white_backgroun
 from wav2uti.corpus.raw import Block, Picture
 from wav2uti.corpus.sound import ArraySound, Sound
 from wav2uti.errors import InputError
+from wav2uti.files import check_ordinary
 from wav2uti.speech.audio import MAX_HOURS, RATES
 
 _FRAMES = 64  # in a block
@@ -28,6 +29,9 @@ _LOOKS = 40  # frames, between half and twice as many, from which an automatic c
 _LOOKED_AT = 16  # of so many frames one is looked at for motion beside the ultrasound
 _RIVAL = 4  # a second moving region may be the ultrasound too if it is at least the first divided by this
 _GAP = 0.05  # s; a hole in the sound's time stamps beyond this is filled with silence, less is rounding
+MOST_PIXELS = 4096 * 2304  # of a picture; the sums over frames by which what moves is found take 16 bytes each
+# Of FFmpeg's, those that read one file: others open what a list in the file names, on this machine or on another.
+DEMUXERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,mxf,nut,dv,gif,ivf,rm,h264,hevc,wav,mp3,aac"
 _ASPECTS = (0.25, 4.0)  # of pixels; a broken header states others, which are taken for 1
 
 
@@ -171,7 +175,8 @@ def _sound_blocks(container: Any, stream: Any, path: Path) -> Iterator[tuple[flo
                 f"The sound of {path} changes its rate or channels on the way: convert it to mp4."
             ) from error
         for plain in parts:
-            samples = plain.to_ndarray().mean(axis=0, dtype=np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told
+                samples = plain.to_ndarray().mean(axis=0, dtype=np.float32)
             if not np.isfinite(samples).all():
                 raise InputError(f"The sound of {path} holds NaN or infinite samples: export it again.")
             if len(samples):
@@ -182,16 +187,27 @@ def _sound_blocks(container: Any, stream: Any, path: Path) -> Iterator[tuple[flo
 def _pictures(container: Any, path: Path) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Time stamps in s, increasing, and grey pictures uint8 (H, W), all of the first one's size."""
     stream = _stream(container, path)
+    _check_size(stream.codec_context.width, stream.codec_context.height, path)
     to_grey = VideoReformatter()  # kept over the frames: making one costs more than using it
     last = -math.inf
     size: tuple[int, int] | None = None
     for frame in container.decode(stream):
+        _check_size(frame.width, frame.height, path)
         time = _time_of(frame, path)
         if time <= last:
             continue  # a second picture for the same moment
         last, size = time, size or (frame.width, frame.height)
         # "gray" is the luma, stretched to 0-255 where the file keeps it in 16-235.
         yield time, np.asarray(to_grey.reformat(frame, *size, format="gray").to_ndarray(), dtype=np.uint8)
+
+
+def _check_size(width: int, height: int, path: Path) -> None:
+    """Raise an InputError where a picture has more pixels than the memory is meant for."""
+    if width * height > MOST_PIXELS:
+        raise InputError(
+            f"The picture of {path} has {width} x {height} pixels, more than {MOST_PIXELS}: scale it down with "
+            "`ffmpeg -i VIDEO -vf scale=1280:-2 SMALLER.mp4`."
+        )
 
 
 def _stream(container: Any, path: Path) -> Any:
@@ -266,14 +282,18 @@ def _spread_pictures(path: Path) -> list[NDArray[np.uint8]]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """The container; whatever FFmpeg finds wrong with it, now or while decoding, becomes an `InputError`."""
-    if path.is_file() and path.stat().st_size == 0:
+    check_ordinary(path)
+    if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes): copy it again.")
     try:
-        # Names and comments in the file may be in any encoding.
-        with av.open(str(path), metadata_errors="replace") as container:
+        # "file:" so that no name is taken for an address; names and comments in the file may be in any encoding.
+        options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+        with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
             if (stream := _usable(container.streams.video)) is not None:
                 stream.thread_type = "AUTO"
+                # A stream may state a small picture and send a large one.
+                stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
             yield container
-    except av.error.FFmpegError as error:
-        reason = (error.strerror or type(error).__name__).rstrip(".").lower()
+    except (av.error.FFmpegError, MemoryError) as error:
+        reason = (getattr(error, "strerror", None) or type(error).__name__).rstrip(".").lower()
         raise InputError(f"{path} cannot be read as video ({reason}): copy it again or convert it to mp4.") from error

@@ -1,5 +1,6 @@
 """What every reader is, and what readers share."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ def files_in(source: Path, suffixes: Sequence[str]) -> Iterator[Path]:
     """
     for path in [source] if source.is_file() else sorted(source.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
-        if not hidden and path.name.lower().endswith(tuple(suffixes)) and path.is_file():
+        if not hidden and path.name.lower().endswith(tuple(suffixes)) and os.path.isfile(path):  # noqa: PTH113
             yield path
 
 
@@ -82,7 +83,7 @@ def beside(path: Path, *names: str) -> Path | None:
     for name in names:
         lower = path.with_name(name)
         for choice in (lower, lower.with_suffix(lower.suffix.upper())):
-            if choice.is_file():
+            if os.path.isfile(choice):  # noqa: PTH113 (never raises: the name may be too long)
                 return choice
     return None
 

@@ -18,6 +18,7 @@ from wav2uti.corpus.readers.tal import TaLReader
 from wav2uti.corpus.readers.ultrasuite import UltraSuiteReader
 from wav2uti.corpus.readers.video import VideoReader
 from wav2uti.errors import InputError
+from wav2uti.names import recording_id
 
 Layout = Literal["table", "tal", "ultrasuite", "aaa", "auspeech", "aaa_video", "video"]
 
@@ -43,7 +44,7 @@ def find_recordings(
     """All candidates in a folder (searched recursively) or one file, with ids unique in it, in order of id.
 
     An id is the stem of the file. Where two are the same it is the path below `source` with "__" for "/" and, if that
-    is not enough either (`a.avi` beside `a.mp4`), the ending too.
+    is not enough either (`a.avi` beside `a.mp4`), the ending too. What no id may hold (control characters) is replaced.
 
     Args:
         source: a folder or a file; a table, or a folder with a table recordings.csv, stands for what it lists.
@@ -66,6 +67,7 @@ def find_recordings(
     for with_ending in (False, True):
         count = Counter(candidate.id for candidate in found)
         found = [_renamed(c, below, with_ending) if count[c.id] > 1 else c for c in found]
+    found = [replace(c, id=recording_id(c.id)) for c in found]
     if about is not None:
         found = about_candidates(about, found)
     found = [replace(c, given=_said(c, below, names, given or Given())) for c in found]

@@ -1,0 +1,51 @@
+"""Config files that are none: one sentence, at once."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from wav2uti.cli import main
+from wav2uti.config_files import check_configs
+from wav2uti.errors import InputError
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+LAUGH = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(8)
+)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_those_of_the_repository_are_configs(path: Path) -> None:
+    check_configs([f"--config={path}"])
+    check_configs(["--config", str(path)])
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (LAUGH.encode(), "stands for more than 100000 values"),
+        (b"a: &a [*a]\n", "stands for more than 100000 values"),
+        (b"a: &a {b: *a}\n", "stands for more than 100000 values"),
+        (b"\xff\xfe\x00", "is no config"),
+        (b"seed_everything: 1" + b"0" * 5000 + b"\n", "is no config"),
+        (b"a: " + b"[" * 3000, "is no config"),
+        (b"a: \0", "is no config"),
+        (b"a: !!python/object/apply:os.system ['true']\n", "is no config"),
+    ],
+)
+def test_what_is_none_is_said_at_once(
+    content: bytes, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yaml").write_bytes(content)
+    start = time.process_time()
+    for args in ([f"--config={tmp_path / 'a.yaml'}"], ["--config", str(tmp_path / "a.yaml")]):
+        with pytest.raises(InputError, match=sentence):
+            check_configs(args)
+    assert time.process_time() - start < 2
+
+
+def test_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text(LAUGH)
+    assert main(["fit", f"--config={tmp_path / 'a.yaml'}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
