@@ -113,8 +113,8 @@ class Watch(Callback):
         if self.norm is not None:
             values["train/grad_norm"] = self.norm
         for average in cast(Any, trainer).callbacks:
-            if isinstance(average, Average) and (distance := average.distance(pl_module)) is not None:
-                values["train/average_distance"] = distance
+            if isinstance(average, Average):
+                values["train/average_distance"] = average.distance(pl_module)
         values |= {f"train/loss_{name}": loss for name, loss in self.by_sigma.compute().items()}
         return values
 
