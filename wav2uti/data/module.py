@@ -162,7 +162,8 @@ class ClipData(pl.LightningDataModule):
         if self.trainer is None:
             return self.whole_train_dataloader()
         trainer = self.trainer
-        clips = ClipSampler(self.split.train, self.span, self.seed, trainer.world_size, trainer.global_rank)
+        step = self.batch_size * trainer.accumulate_grad_batches
+        clips = ClipSampler(self.split.train, self.span, self.seed, trainer.world_size, trainer.global_rank, step)
         if not len(clips):
             raise InputError(
                 f"The training recordings give fewer clips than there are processes ({trainer.world_size}): train on "

@@ -23,6 +23,7 @@ class ClipSampler(DistributedSampler[ClipIndex]):
         clip_frames: stored frames that a clip extends over.
         seed: of places and order.
         processes, rank: of how many processes this is which.
+        step: clips that a process takes for one step of the optimizer: an epoch is cut to whole steps where it has one.
 
     Attributes:
         place: asked at the beginning of each iteration for the epoch and for the number of its clips that this process
@@ -37,12 +38,15 @@ class ClipSampler(DistributedSampler[ClipIndex]):
         seed: int,
         processes: int = 1,
         rank: int = 0,
+        step: int = 1,
     ) -> None:
         self.frames = np.array([info.frames for info in recordings], dtype=np.int64)
         self.clip_frames = clip_frames
         clips = range(int((self.frames // clip_frames).sum()))
         # It asks a data set for nothing but its length.
         super().__init__(clips, processes, rank, shuffle=False, seed=seed, drop_last=True)  # type: ignore[arg-type]
+        if self.num_samples > step:
+            self.num_samples -= self.num_samples % step
         self.place: Callable[[], tuple[int, int]] | None = None
 
     def __iter__(self) -> Iterator[ClipIndex]:

@@ -21,6 +21,9 @@ from wav2uti.tasks.draws import Draws
 
 T = TypeVar("T", bound="Task")
 
+# Clips over which the noise levels of validation are stratified, however many are in a batch.
+VALIDATED_TOGETHER = 16
+
 # Called after each network call or step with (done, total); serves progress bars.
 Progress = Callable[[int, int], None]
 
@@ -49,6 +52,7 @@ class Task(pl.LightningModule):
         # Of the last batch that was trained on: the loss of each clip (B,), and where there is one its noise level.
         self.clip_loss: Tensor | None = None
         self.clip_sigma: Tensor | None = None
+        self.validated = 0  # clips of this validation, by this process
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -100,13 +104,25 @@ class Task(pl.LightningModule):
 
     def draws(self, batch: Batch) -> Draws:
         """Random numbers for a batch of training."""
-        clips = len(batch["ids"])
-        trainer = self._trainer
-        if trainer is None:
-            return Draws(self.seed, range(clips), clips, self.device)
-        before = trainer.fit_loop.total_batch_idx * clips
-        numbers = [(before + k) * trainer.world_size + trainer.global_rank for k in range(clips)]
-        return Draws(self.seed, numbers, clips * trainer.world_size * trainer.accumulate_grad_batches, self.device)
+        clips, trainer = len(batch["ids"]), self._trainer
+        done, added = (trainer.fit_loop.total_batch_idx, trainer.accumulate_grad_batches) if trainer else (0, 1)
+        return self._draws(self.seed, done * clips, clips, clips * self._processes[0] * added)
+
+    def validation_draws(self, batch: Batch, batch_idx: int) -> Draws:
+        """Random numbers for a batch of validation: the same each time, on one process or on many."""
+        done = self.validated if batch_idx else 0
+        self.validated = done + len(batch["ids"])
+        return self._draws(0, done, len(batch["ids"]), VALIDATED_TOGETHER)
+
+    def _draws(self, seed: int, done: int, clips: int, together: int) -> Draws:
+        """For clips of this process before which it took so many; all processes take them by turns."""
+        processes, rank = self._processes
+        return Draws(seed, [(done + k) * processes + rank for k in range(clips)], together, self.device)
+
+    @property
+    def _processes(self) -> tuple[int, int]:
+        """How many there are, and which of them this is."""
+        return (self._trainer.world_size, self._trainer.global_rank) if self._trainer else (1, 0)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Dropout and whatever else a network draws for itself is the same when a training goes on, too."""

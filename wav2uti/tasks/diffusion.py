@@ -315,10 +315,10 @@ class DiffusionTask(Task):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """EDM loss with the same noise levels and noise at every validation, in all and by noise level."""
-        generator = torch.Generator().manual_seed(batch_idx)
-        level = None if self.earlier is None else torch.rand(len(batch["ids"]), generator=generator)
-        cond = self.condition(batch, level, generator)
-        loss, sigma = self.loss(self.denoiser, batch["frames"], cond, generator)
+        draws = self.validation_draws(batch, batch_idx)
+        cond = self.condition(batch, draws.chances(1)[0], draws.generators("low"))
+        sigma = draws.levels(self.loss.distribution)
+        loss, sigma = self.loss(self.denoiser, batch["frames"], cond, draws.generators("noise"), sigma)
         self.log("val/loss", loss.mean(), prog_bar=True, batch_size=len(batch["ids"]), sync_dist=True)
         self.val_loss_by_sigma.update(loss, sigma)
 
