@@ -42,7 +42,7 @@ def test_what_is_none_is_said_at_once(
     for args in ([f"--config={tmp_path / 'a.yaml'}"], ["--config", str(tmp_path / "a.yaml")]):
         with pytest.raises(InputError, match=sentence):
             check_configs(args)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 20  # not hours
 
 
 def test_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -191,6 +191,8 @@ def test_no_process_outlives_the_coordinator(stop: signal.Signals, tmp_path: Pat
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Where the tests run in the background of a shell, SIGINT is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert coordinator.stdout is not None
     assert coordinator.stdout.readline()
