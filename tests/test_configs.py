@@ -1,14 +1,17 @@
 """Every shipped YAML goes through `fit`: the real file, with a small network and two steps."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import REPOSITORY
 
 from wav2uti.cli import main
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+TRAINERS = sorted((REPOSITORY / "configs" / "trainer").glob("*.yaml"))  # on what a config is trained
 
 
 def configs_of(config: Path) -> list[Path]:
@@ -83,3 +86,21 @@ def test_the_papers_rows_are_there() -> None:
     assert {f"{name}_{size}" for name in ("dnn", "a", "a_t") for size in (64, 96, 112)} <= {
         path.stem for path in CONFIGS
     }
+
+
+@pytest.mark.parametrize("trainer", TRAINERS, ids=lambda path: path.stem)
+def test_a_config_fits_on_what_another_says(trainer: Path, simulated: Path, tmp_path: Path) -> None:
+    """On the processor: the rest of what it says is taken as it is."""
+    configs = [REPOSITORY / "configs" / "a_t_64.yaml", trainer]
+    fit(configs, simulated, tmp_path, "--trainer.num_nodes=1", "--trainer.accumulate_grad_batches=1")
+    head = trainer.read_text().split("trainer:")[0]
+    assert f"configs/trainer/{trainer.name}" in head or "slurm.sh" in head
+
+
+def test_the_script_of_a_cluster_is_one() -> None:
+    script = REPOSITORY / "configs" / "trainer" / "slurm.sh"
+    subprocess.run(["bash", "-n", script], check=True)
+    (config,) = re.findall(r"--config (configs/\S+)", script.read_text())
+    nodes, devices = (re.findall(rf"--{name}=(\d+)", script.read_text())[0] for name in ("nodes", "ntasks-per-node"))
+    trainer = yaml.safe_load((REPOSITORY / config).read_text())["trainer"]
+    assert (trainer["num_nodes"], trainer["devices"]) == (int(nodes), int(devices))
