@@ -34,9 +34,9 @@ from outcome import publish
 
 from wav2uti.cli import main as wav2uti
 from wav2uti.clock import samples_at
-from wav2uti.corpus.attributes import read_attributes
-from wav2uti.corpus.contents import dataset_names
-from wav2uti.corpus.shard_writer import ShardWriter
+from wav2uti.corpus.shards.attributes import read_attributes
+from wav2uti.corpus.shards.contents import dataset_names
+from wav2uti.corpus.shards.writer import ShardWriter
 from wav2uti.prepare.commands import simulate
 
 PARTS = ("shards", "checkpoints", "configs")

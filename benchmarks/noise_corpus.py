@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wav2uti.clock import samples_at
 from wav2uti.corpus.recording import Recording
-from wav2uti.corpus.shard_writer import ShardWriter, attributes_of, to_int16
+from wav2uti.corpus.shards.writer import ShardWriter, attributes_of, to_int16
 
 ACOUSTIC, TEXT = "wide", "tokens"
 

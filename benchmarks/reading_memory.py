@@ -20,8 +20,7 @@ from noise_corpus import ACOUSTIC, TEXT, Shape, make_corpus
 from outcome import publish
 from torch.utils.data import DataLoader
 
-from wav2uti.corpus import open_shards
-from wav2uti.corpus.shards import RecordingInfo, Shard
+from wav2uti.corpus.shards import RecordingInfo, Shard, handles
 from wav2uti.data import clips
 from wav2uti.data.batch import collate
 from wav2uti.data.clips import ClipDataset, choose_references
@@ -91,8 +90,8 @@ def main() -> None:
             | {"shards": arguments.shards, "MB": round(sum(p.stat().st_size for p in paths) / 1e6)},
             "bounds": {
                 "kept_MB": clips.KEPT_BYTES / 2**20,
-                "open_shards": open_shards.OPEN_SHARDS,
-                "open_datasets": open_shards.OPEN_DATASETS,
+                "open_shards": handles.OPEN_SHARDS,
+                "open_datasets": handles.OPEN_DATASETS,
             },
         }
     publish(result, arguments.output)

@@ -22,8 +22,7 @@ from outcome import publish
 from shard_reading import CLIP, CONTEXT, Places, rate
 from torch.utils.data import DataLoader
 
-from wav2uti.corpus import remote
-from wav2uti.corpus.shards import Shard
+from wav2uti.corpus.shards import Shard, remote
 from wav2uti.data.batch import collate
 from wav2uti.data.clips import ClipDataset, choose_references
 

@@ -26,8 +26,7 @@ from noise_corpus import ACOUSTIC, TEXT, Shape, make_corpus
 from outcome import publish
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from wav2uti.corpus import open_shards
-from wav2uti.corpus.shards import RecordingInfo, Shard
+from wav2uti.corpus.shards import RecordingInfo, Shard, handles
 from wav2uti.data.batch import Clip, collate
 from wav2uti.data.clips import ClipDataset, choose_references
 from wav2uti.data.order import ClipIndex
@@ -172,11 +171,11 @@ def opening(infos: list[RecordingInfo], times: int = 200) -> dict[str, float]:
     taken: dict[str, list[float]] = {"shard": [], "dataset": [], "": []}
     for k in range(times):
         info = infos[k % len(infos)]
-        for what, close in (("shard", shard.close), ("dataset", lambda: open_shards.forget(id(shard))), ("", None)):
+        for what, close in (("shard", shard.close), ("dataset", lambda: handles.forget(id(shard))), ("", None)):
             if close is not None:
                 close()
             if what == "dataset":
-                open_shards.opened(shard)
+                handles.opened(shard)
             start = time.perf_counter()
             shard.frames(info.id, 3, 3 + CLIP)
             taken[what].append(time.perf_counter() - start)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wav2uti.clock import samples_at
 from wav2uti.corpus.recording import Interval, Recording
-from wav2uti.corpus.shard_writer import (
+from wav2uti.corpus.shards.writer import (
     MAX_BYTES,
     ShardWriter,
     attributes_of,

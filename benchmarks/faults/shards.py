@@ -12,8 +12,8 @@ import numpy as np
 
 from faults.damage import BYTEWISE, empty
 from faults.outcomes import DETECTED, SILENT, SURVIVED, TRACEBACK, Tally, in_child, outcome_of, told
-from wav2uti.corpus.contents import dataset_names
 from wav2uti.corpus.shards import CHUNK_FRAMES, Shard
+from wav2uti.corpus.shards.contents import dataset_names
 from wav2uti.errors import InputError
 from wav2uti.prepare.verify import verify
 

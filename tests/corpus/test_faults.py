@@ -11,8 +11,8 @@ import pytest
 from conftest import REPOSITORY, Run
 from tiny_corpus import make_full_recording, make_recording, write_corpus
 
-from wav2uti.corpus.shard_writer import ShardWriter
 from wav2uti.corpus.shards import Shard
+from wav2uti.corpus.shards.writer import ShardWriter
 
 sys.path.append(str(REPOSITORY / "benchmarks"))
 from faults import checkpoints, configs, shards

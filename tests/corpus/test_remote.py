@@ -21,9 +21,8 @@ from tiny_corpus import make_recording, write_corpus
 from torch.utils.data import DataLoader
 
 from wav2uti.cli import main
-from wav2uti.corpus import remote
-from wav2uti.corpus.remote import Url, located
-from wav2uti.corpus.shards import Shard, find_shards
+from wav2uti.corpus.shards import Shard, find_shards, remote
+from wav2uti.corpus.shards.remote import Url, located
 from wav2uti.data.batch import collate
 from wav2uti.data.clips import ClipDataset
 from wav2uti.data.module import ClipData

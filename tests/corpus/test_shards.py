@@ -13,8 +13,8 @@ import torch
 from tiny_corpus import FrameCounter, arrays_of, make_full_recording, make_recording, write_corpus
 
 from wav2uti.corpus.recording import Recording
-from wav2uti.corpus.shard_writer import ShardWriter, attributes_of, describe_encoders, to_half
 from wav2uti.corpus.shards import Shard, find_shards
+from wav2uti.corpus.shards.writer import ShardWriter, attributes_of, describe_encoders, to_half
 from wav2uti.errors import InputError
 
 

@@ -11,8 +11,8 @@ import torch
 from tiny_corpus import FrameCounter, Letters, arrays_of, make_recording
 from torch.utils.data import DataLoader
 
-from wav2uti.corpus.shard_writer import ShardWriter, attributes_of, describe_encoders
 from wav2uti.corpus.shards import RecordingInfo, Shard
+from wav2uti.corpus.shards.writer import ShardWriter, attributes_of, describe_encoders
 from wav2uti.data.batch import Clip, collate
 from wav2uti.data.clips import ClipDataset, choose_references
 from wav2uti.data.pictures import Pictures

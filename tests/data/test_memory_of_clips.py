@@ -9,8 +9,7 @@ import pytest
 import torch
 from tiny_corpus import make_recording, write_corpus
 
-from wav2uti.corpus import open_shards
-from wav2uti.corpus.shards import RecordingInfo, Shard, find_shards
+from wav2uti.corpus.shards import RecordingInfo, Shard, find_shards, handles
 from wav2uti.data import clips
 from wav2uti.data.clips import ClipDataset, choose_references
 from wav2uti.data.kept import Kept
@@ -57,12 +56,12 @@ def test_texts_and_references_are_kept_up_to_a_bound(
 ) -> None:
     """All texts and references take 300 kB; an unbounded cache of either, or of open files or datasets, fails here."""
     monkeypatch.setattr(clips, "KEPT_BYTES", BOUND)
-    monkeypatch.setattr(open_shards, "OPEN_SHARDS", 3)
-    monkeypatch.setattr(open_shards, "OPEN_DATASETS", 8)
+    monkeypatch.setattr(handles, "OPEN_SHARDS", 3)
+    monkeypatch.setattr(handles, "OPEN_DATASETS", 8)
     data = ClipDataset(infos, 16, "frame-counter", "letters", choose_references(infos), 4)
     assert grown(data) < 4 * BOUND
     assert 0 < data._kept.nbytes <= BOUND
-    files, datasets = open_shards.counts()
+    files, datasets = handles.counts()
     assert files <= 3
     assert datasets <= 8
 
@@ -70,20 +69,20 @@ def test_texts_and_references_are_kept_up_to_a_bound(
 def test_recordings_of_closed_shards_are_read_again(
     infos: list[RecordingInfo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_shards, "OPEN_SHARDS", 2)
+    monkeypatch.setattr(handles, "OPEN_SHARDS", 2)
     data = ClipDataset(infos, 16, "frame-counter")
     for k in [0, 59, 30, 0, 15, 59, 0]:
         np.testing.assert_array_equal(data[k, 2].frames[0].numpy(), make_recording(infos[k].id, frames=20).frames[2:18])
-    assert open_shards.counts()[0] == 2
+    assert handles.counts()[0] == 2
 
 
 def test_shard_that_is_gone_is_not_counted(infos: list[RecordingInfo]) -> None:
-    before = open_shards.counts()
+    before = handles.counts()
     shard = Shard(infos[0].shard)
     shard.frames(infos[0].id)
-    assert open_shards.counts() == (before[0] + 1, before[1] + 1)
+    assert handles.counts() == (before[0] + 1, before[1] + 1)
     del shard
-    assert open_shards.counts() == before
+    assert handles.counts() == before
 
 
 def test_kept_counts_what_it_holds() -> None:

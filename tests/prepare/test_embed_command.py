@@ -205,7 +205,7 @@ def test_what_another_command_left_is_made_anew(corpus: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from wav2uti.corpus.shard_writer import ShardWriter
+from wav2uti.corpus.shards.writer import ShardWriter
 from wav2uti.prepare.embed import embed
 from wav2uti.speech.textual import CharacterCodes
 

@@ -14,7 +14,7 @@ import pytest
 from tiny_corpus import make_full_recording, make_recording, write_corpus
 
 from wav2uti.cli import main
-from wav2uti.corpus.attributes import read_attributes, write_attributes
+from wav2uti.corpus.shards.attributes import read_attributes, write_attributes
 
 VERSION_1 = Path(__file__).resolve().parents[1] / "corpus" / "version_1.h5"
 

@@ -180,7 +180,7 @@ def the_model(options: dict[str, Any], trace: Path) -> None:
 
 
 def what_a_module_imported(options: dict[str, Any], trace: Path) -> None:
-    options["net"] = {"class_path": "wav2uti.corpus.shards.Path", "init_args": {}}
+    options["net"] = {"class_path": "wav2uti.corpus.shards.reader.Path", "init_args": {}}
 
 
 def our_command_line(options: dict[str, Any], trace: Path) -> None:

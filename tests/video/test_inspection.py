@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from tiny_corpus import make_full_recording, make_recording, write_corpus
 
-from wav2uti.corpus.attributes import read_attributes, write_attributes
 from wav2uti.corpus.shards import Shard
+from wav2uti.corpus.shards.attributes import read_attributes, write_attributes
 from wav2uti.errors import InputError
 from wav2uti.video.inspection import inspect
 

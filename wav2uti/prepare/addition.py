@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from wav2uti.clock import SAMPLE_RATE
 from wav2uti.corpus.recording import Interval
-from wav2uti.corpus.shard_writer import ShardWriter, describe_encoders, plain_intervals, to_half
 from wav2uti.corpus.shards import RecordingInfo, Shard
+from wav2uti.corpus.shards.writer import ShardWriter, describe_encoders, plain_intervals, to_half
 from wav2uti.errors import InputError, OutOfSpace
 from wav2uti.prepare.part import Part, Report, part_name, read_part
 from wav2uti.speech.acoustic import AcousticEncoder

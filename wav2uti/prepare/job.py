@@ -22,8 +22,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from wav2uti.clock import SAMPLE_RATE, frames_in, seconds_at
 from wav2uti.corpus.quality import corpus_warnings
-from wav2uti.corpus.shard_writer import MAX_BYTES, ShardWriter, describe_encoders, shard_paths
 from wav2uti.corpus.shards import Shard, find_shards
+from wav2uti.corpus.shards.writer import MAX_BYTES, ShardWriter, describe_encoders, shard_paths
 from wav2uti.errors import InputError, OutOfSpace
 from wav2uti.prepare.executors import Executor, Outcome
 from wav2uti.prepare.lock import PARTS, locked

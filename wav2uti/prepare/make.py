@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wav2uti.corpus.quality import QualityMeter
 from wav2uti.corpus.raw import Block, Picture, RawRecording
 from wav2uti.corpus.recording import Interval, Recording
-from wav2uti.corpus.shard_writer import attributes_of, plain_intervals, to_half, to_int16
+from wav2uti.corpus.shards.writer import attributes_of, plain_intervals, to_half, to_int16
 from wav2uti.corpus.sync import Synchronised
 from wav2uti.errors import InputError
 from wav2uti.prepare.part import Part, Report, StoredSound, part_name
@@ -152,7 +152,7 @@ def _take_whole(recording: Recording, part: Part | None) -> Report:
 
 
 def _embed(part: Part, recipe: Recipe, report: Report) -> None:
-    """Add the embeddings of the sound and the text, as `shard_writer.to_half` checks them."""
+    """Add the embeddings of the sound and the text, as `shards.writer.to_half` checks them."""
     encoder = recipe.acoustic
     count = 0
     for block in encoder.encode_blocks(StoredSound(part.array("audio")), report.frames):

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wav2uti.corpus.shard_writer import FileArray
 from wav2uti.corpus.shards import AUDIO_SCALE
+from wav2uti.corpus.shards.writer import FileArray
 from wav2uti.errors import OutOfSpace
 
 T = TypeVar("T")

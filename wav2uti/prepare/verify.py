@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from wav2uti.clock import seconds_at
-from wav2uti.corpus.checks import Checked, Head, check_head, check_recordings
 from wav2uti.corpus.shards import READABLE, REMEDY, VERSION, Shard, find_shards
+from wav2uti.corpus.shards.checks import Checked, Head, check_head, check_recordings
 from wav2uti.errors import Damaged
 from wav2uti.prepare.embed import EMBED
 from wav2uti.prepare.executors import Executor, make_executor

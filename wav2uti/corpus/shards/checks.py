@@ -14,10 +14,11 @@ from typing import Any, get_args
 import numpy as np
 
 from wav2uti.clock import samples_at
-from wav2uti.corpus.attributes import read_attributes
-from wav2uti.corpus.contents import CONTENTS, blocks_of, dataset_names, describe_dataset
 from wav2uti.corpus.recording import Task
-from wav2uti.corpus.shards import REMEDY, Shard, open_shard
+from wav2uti.corpus.shards.attributes import read_attributes
+from wav2uti.corpus.shards.contents import CONTENTS, blocks_of, dataset_names, describe_dataset
+from wav2uti.corpus.shards.reader import Shard, open_shard
+from wav2uti.corpus.shards.schema import REMEDY
 from wav2uti.errors import InputError
 
 # Type and shape of each dataset, or of those in a group; T frames, N samples, L tokens.

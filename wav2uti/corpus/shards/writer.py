@@ -1,4 +1,4 @@
-"""Writing shards: one file whole or not at all. The layout is described in `shards.py`."""
+"""Writing shards: one file whole or not at all. The layout is described in `shards`."""
 
 import errno
 import json
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from wav2uti import __version__
-from wav2uti.corpus.attributes import read_attributes, size_of, write_attributes
-from wav2uti.corpus.contents import CONTENTS, dataset_names, describe_dataset
 from wav2uti.corpus.recording import Interval
-from wav2uti.corpus.shards import AUDIO_SCALE, CHUNK_FRAMES, REMEDY, SCHEMA, VERSION
+from wav2uti.corpus.shards.attributes import read_attributes, size_of, write_attributes
+from wav2uti.corpus.shards.contents import CONTENTS, dataset_names, describe_dataset
+from wav2uti.corpus.shards.schema import AUDIO_SCALE, CHUNK_FRAMES, REMEDY, SCHEMA, VERSION
 from wav2uti.errors import InputError, OutOfSpace
 
 if TYPE_CHECKING:  # the encoders bring torch, which writing does not need

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
-from wav2uti.corpus import remote
-from wav2uti.corpus.remote import Location, Url, located
+from wav2uti.corpus.shards import remote
+from wav2uti.corpus.shards.remote import Location, Url, located
 from wav2uti.errors import InputError
 
 

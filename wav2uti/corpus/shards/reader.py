@@ -1,23 +1,4 @@
-"""Shards: HDF5 files of recordings and their embeddings, schema version 2. This file reads them.
-
-    /                       attributes: schema "wav2uti-shard", version 2, created_by, simulated, digest,
-                            encoders (JSON: kind -> name -> {"spec", "width"}), settings (JSON, of the command)
-    /recordings/<id>        attributes: speaker, task, text, language, source, simulated, phones (JSON), digest (see
-                            `attributes`), contents (JSON: type, shape and digest of each dataset, see `contents`);
-                            where they are known: mm_per_pixel, split, words (JSON), quality (JSON: figures and
-                            warnings of the checks), origin (JSON: layout, options and files it was read from)
-        frames              uint8 (T, H, W), in chunks of 16 frames, not compressed: a random clip costs two chunks
-        audio               int16 (N,), 16 kHz
-        acoustic/<encoder>  float16 (T, D_a), at the frame times, in chunks of 16 frames
-        text/<encoder>      float16 (L, D_t)
-        times/<encoder>     float32 (L, 2), start and end of each token in s from frame 0, NaN where it is not known;
-                            only where words have times
-        contour             float32 (T, K, 2), pixels, where the corpus has one
-        reference           uint8 (H, W), where the corpus has one
-
-Every dataset carries a Fletcher-32 checksum, so that a damaged byte is reported and never trained on. Version 1, which
-is still read, had no digests and no contents, and text of variable length, in which a damaged byte goes unnoticed.
-"""
+"""`Shard` reads a shard; `schema` says what is in one."""
 
 import json
 import os
@@ -31,20 +12,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from wav2uti.corpus import open_shards, remote
-from wav2uti.corpus.attributes import Plain, read_attributes, text_in
-from wav2uti.corpus.contents import CONTENTS
 from wav2uti.corpus.recording import Interval, Recording, Task
-from wav2uti.corpus.remote import Location, Url, located
-from wav2uti.corpus.shard_files import find_shards as find_shards
+from wav2uti.corpus.shards import handles, remote
+from wav2uti.corpus.shards.attributes import Plain, read_attributes, text_in
+from wav2uti.corpus.shards.contents import CONTENTS
+from wav2uti.corpus.shards.remote import Location, Url, located
+from wav2uti.corpus.shards.schema import AUDIO_SCALE, READABLE, REMEDY, SCHEMA
 from wav2uti.errors import InputError
 
-SCHEMA = "wav2uti-shard"
-VERSION = 2
-READABLE = (1, 2)
-CHUNK_FRAMES = 16
-AUDIO_SCALE = 32768  # of int16; soundfile reads 16-bit files by the same number, so such sound comes back exactly
-REMEDY = "prepare the corpus again with this version (wav2uti prepare or wav2uti simulate, into an empty folder)"
 _FAILURES = (KeyError, OSError, RuntimeError, ValueError, TypeError)  # what h5py and JSON raise of a damaged file
 
 
@@ -79,7 +54,7 @@ class RecordingInfo:
 class Shard:
     """A shard, opened at the first use in each process; pickles as its path.
 
-    Its file is closed with it, and earlier where the process uses other shards (`open_shards`). A shard that cannot be
+    Its file is closed with it, and earlier where the process uses other shards (`handles`). A shard that cannot be
     read (no HDF5 file, another version, a missing field, a failed checksum, a network that fails) raises an InputError
     that names the file, the recording and the remedy.
 
@@ -122,7 +97,7 @@ class Shard:
 
     def close(self) -> None:
         """Close the file in this process; the next read opens it again."""
-        open_shards.forget(id(self))
+        handles.forget(id(self))
         if self._file is not None:
             self._file.close()
         self._file = None
@@ -153,7 +128,7 @@ class Shard:
 
     @property
     def encoders(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Encoders whose embeddings are stored, as `shard_writer.describe_encoders` gives them."""
+        """Encoders whose embeddings are stored, as `shards.writer.describe_encoders` gives them."""
         encoders = self._json("encoders")
         return {kind: dict(encoders.get(kind, {})) for kind in ("acoustic", "text")}
 
@@ -269,7 +244,7 @@ class Shard:
     def _read(self, id: str, field: str, start: int = 0, stop: int | None = None) -> Any:
         try:  # as `_reading`, without what it costs: clips are cut here
             file = self._open()
-            return open_shards.dataset(self, file, f"recordings/{id}/{field}")[start:stop]
+            return handles.dataset(self, file, f"recordings/{id}/{field}")[start:stop]
         except InputError:
             raise
         except _FAILURES as error:
@@ -294,16 +269,16 @@ class Shard:
     def _open(self) -> Any:
         """The open file of this process. A forked worker must not share the handle of its parent."""
         if self._file is None or self._process != os.getpid():
-            open_shards.forget(id(self))
+            handles.forget(id(self))
             self._file = open_shard(self.path)
             if self._pinned not in (None, _identity(self.path)):
                 self.close()
                 raise InputError(f"{self.path} was replaced while it was in use: start the command again.")
             self._version = int(self._file.attrs["version"])
             self._process = os.getpid()
-            open_shards.opened(self)
+            handles.opened(self)
         else:
-            open_shards.used(self)
+            handles.used(self)
         return self._file
 
     @contextmanager
