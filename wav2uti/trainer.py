@@ -19,6 +19,7 @@ import wav2uti.tasks.diffusion
 import wav2uti.tasks.regression
 import wav2uti.training.average
 import wav2uti.training.log
+import wav2uti.training.sharded
 import wav2uti.training.watch  # noqa: F401
 from wav2uti.config_files import check_configs
 from wav2uti.data.module import ClipData

@@ -61,6 +61,19 @@ def test_the_same_batch_has_the_same_losses_and_gradients(one: Path, two: Path) 
         assert shared == pytest.approx(alone, rel=1e-5), name
 
 
+def test_a_network_spread_over_two_processes_is_the_same(two: Path, simulated: Path, tmp_path: Path) -> None:
+    """Begun, stopped and gone on with; its checkpoint is an ordinary one."""
+    sharded = (*TWO, "--trainer.strategy=sharded")
+    fit(simulated, tmp_path, "sharded", *sharded, "--trainer.max_steps=3")
+    run = fit(simulated, tmp_path, "sharded", *sharded)
+    for name in ("train/loss", "train/grad_norm", "train/average_distance"):
+        assert column(run, name) == pytest.approx(column(two, name), rel=1e-5), name
+    shared, spread = (torch.load(each / "checkpoints" / "last.ckpt", weights_only=True) for each in (two, run))
+    for part in ("state_dict", "current_model_state"):
+        torch.testing.assert_close(spread[part], shared[part], rtol=1e-5, atol=1e-6)
+    assert spread["optimizer_states"][0]["state"].keys() == shared["optimizer_states"][0]["state"].keys()
+
+
 def test_gradients_added_over_two_batches_are_those_of_one(one: Path, simulated: Path, tmp_path: Path) -> None:
     added = fit(simulated, tmp_path, "added", "--data.batch_size=2", "--trainer.accumulate_grad_batches=2")
     assert column(added, "train/grad_norm") == pytest.approx(column(one, "train/grad_norm"), rel=1e-5)

@@ -138,6 +138,7 @@ def test_a_broken_checkpoint_is_passed_over(
     said = capsys.readouterr().err
     assert "passed over" in said
     assert "is no checkpoint, or a damaged one" in said
+    assert {path.name for path in folder(tmp_path).glob("*.broken")} == {"step-8.ckpt.broken", "last.ckpt.broken"}
     assert_the_same(state(tmp_path), state(undisturbed))
     assert curve(tmp_path) == curve(undisturbed)
 

@@ -10,6 +10,8 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, instantiate_module
 from torch import Tensor
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from wav2uti.errors import InputError
@@ -127,6 +129,23 @@ class Task(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Dropout and whatever else a network draws for itself is the same when a training goes on, too."""
         torch.manual_seed(self.draws(batch).seed_of_batch)
+
+    def sharded_modules(self) -> Iterator[torch.nn.Module]:
+        """What `training.sharded` spreads over the processes: modules that are called, the inner ones first."""
+        yield from ()
+
+    def configure_model(self) -> None:
+        """Spread the network over the processes, where their strategy asks for it."""
+        if self.device_mesh is None:
+            return
+        mesh = self.device_mesh["data_parallel"]
+        for module in self.sharded_modules():
+            if any(isinstance(parameter, DTensor) for parameter in module.parameters(recurse=False)):
+                continue  # by an earlier call
+            for parameter in module.parameters():
+                if not isinstance(parameter, DTensor):  # weights lie channels-last, which cannot be cut
+                    parameter.data = parameter.data.contiguous()
+            fully_shard(module, mesh=mesh)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, stepped after every batch, its learning rate schedule."""

@@ -10,11 +10,13 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
+from torch.distributed.fsdp import register_fsdp_forward_method
 
 from wav2uti.condition import reference as speaker_reference
 from wav2uti.condition.condition import Condition
 from wav2uti.condition.fusion import Fusion, NullAcoustic
 from wav2uti.condition.stretches import fused_stretches
+from wav2uti.diffusion.blocks import Block
 from wav2uti.diffusion.cascade import EarlierStage, LowResolution, checked_level, whole_steps
 from wav2uti.diffusion.denoiser import Denoiser
 from wav2uti.diffusion.guidance import Guidance, Told, guided, together
@@ -188,6 +190,21 @@ class DiffusionTask(Task):
             if len(squares) >= SIGMA_DATA_CLIPS:
                 break
         self.denoiser.sigma_data.copy_(torch.stack(squares[:SIGMA_DATA_CLIPS]).mean().sqrt())
+
+    def sharded_modules(self) -> Iterator[nn.Module]:
+        """The blocks of the U-Net, then what is left of it, and the fusion."""
+        yield from (module for module in self.denoiser.net.modules() if isinstance(module, Block))
+        yield self.denoiser.net
+        yield self.fusion
+        if self.null_acoustic is not None:
+            yield self.null_acoustic
+
+    def configure_model(self) -> None:
+        """See `Task.configure_model`."""
+        super().configure_model()
+        if self.device_mesh is not None:  # it uses a weight outside of `forward`
+            for name in ("drop", "null_like"):
+                register_fsdp_forward_method(self.fusion, name)
 
     def describe(self) -> dict[str, Any]:
         """Sampler, steps and guidance."""

@@ -6,6 +6,8 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from wav2uti.errors import InputError
 
@@ -40,7 +42,7 @@ class Average(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins with the weights, or with the average of the checkpoint."""
         self.changed_places = False
-        for name, weight in trained(pl_module).items():
+        for name, weight in shares(pl_module).items():
             old = self.average.get(name, weight)
             self.average[name] = old.detach().to(self.device or weight.device, copy=True)
 
@@ -56,8 +58,7 @@ class Average(Callback):
     def update(self, pl_module: pl.LightningModule) -> None:
         """Take the weights of one more step into the average."""
         weights = [
-            weight.detach().to(self.average[name].device, non_blocking=True)
-            for name, weight in trained(pl_module).items()
+            weight.to(self.average[name].device, non_blocking=True) for name, weight in shares(pl_module).items()
         ]
         share = 1 - self.decay if self.updates else 1.0
         torch._foreach_lerp_(list(self.average.values()), weights, share)
@@ -83,11 +84,18 @@ class Average(Callback):
         """See the class."""
         if not self.average:
             return
-        state = checkpoint["state_dict"]
-        held = {name: state[name] for name in self.average}
-        average, weights = (held, self.average) if self.changed_places else (self.average, held)
-        checkpoint["state_dict"] = {**state, **average}
-        checkpoint["current_model_state"] = dict(weights)
+        held, kept = checkpoint["state_dict"], dict(self.average)
+        if is_sharded(pl_module):  # all processes collect what the first one writes
+            self._change_places(pl_module)
+            kept = trainer.strategy.lightning_module_state_dict()
+            self._change_places(pl_module)
+            if not trainer.is_global_zero:
+                return
+        held_too = {name: held[name] for name in self.average}
+        kept = {name: kept[name] for name in self.average}
+        average, weights = (held_too, kept) if self.changed_places else (kept, held_too)
+        checkpoint["state_dict"] = {**held, **average}
+        checkpoint["current_model_state"] = weights
         checkpoint["averaging_state"] = {"n_averaged": torch.tensor(self.updates)}
 
     def on_load_checkpoint(
@@ -97,22 +105,34 @@ class Average(Callback):
         if trainer.state.fn != "fit":
             return
         self.step = checkpoint["global_step"]
-        self.average = {name: checkpoint["state_dict"][name] for name in trained(pl_module)}
         self.updates = int(checkpoint.get("averaging_state", {}).get("n_averaged", 1))
-        pl_module.load_state_dict(checkpoint.get("current_model_state", {}), strict=False)
+        weights = checkpoint.get("current_model_state", {})
+        if is_sharded(pl_module):  # their strategy has loaded the state_dict
+            self.average = {name: share.clone() for name, share in shares(pl_module).items()}
+            for name, parameter in trained(pl_module).items():
+                if name in weights:
+                    share_out(weights[name], parameter)
+        else:
+            self.average = {name: checkpoint["state_dict"][name] for name in trained(pl_module)}
+            pl_module.load_state_dict(weights, strict=False)
 
     def distance(self, pl_module: pl.LightningModule) -> Tensor:
         """How far the average is from the weights that are trained: |average - weights| / |weights|."""
-        weights = {name: weight.detach() for name, weight in trained(pl_module).items()}
-        apart = [self.average[name].to(weight.device) - weight for name, weight in weights.items()]
-        size = torch.nn.utils.get_total_norm(list(weights.values()))
-        return torch.nn.utils.get_total_norm(apart) / size.clamp(min=torch.finfo(size.dtype).tiny)
+        squares = torch.stack(
+            [
+                torch.stack([(self.average[name].to(weight.device) - weight).square().sum(), weight.square().sum()])
+                for name, weight in shares(pl_module).items()
+            ]
+        ).sum(dim=0)
+        if is_sharded(pl_module):
+            torch.distributed.all_reduce(squares)
+        return (squares[0] / squares[1].clamp(min=torch.finfo(squares.dtype).tiny)).sqrt()
 
     @torch.no_grad()
     def _change_places(self, pl_module: pl.LightningModule) -> None:
         """The average into the module, the weights in its place, or back."""
-        for name, weight in trained(pl_module).items():
-            kept = weight.detach().clone()
+        for name, weight in shares(pl_module).items():
+            kept = weight.clone()
             weight.copy_(self.average[name])
             self.average[name].copy_(kept)
         self.changed_places = not self.changed_places
@@ -121,3 +141,25 @@ class Average(Callback):
 def trained(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     """The parameters that training changes, by name."""
     return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def shares(module: torch.nn.Module) -> dict[str, Tensor]:
+    """The same as this process has them: all of each, or its share where they are spread over several."""
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()  # validation leaves it whole
+    found = {name: parameter.detach() for name, parameter in trained(module).items()}
+    return {name: value.to_local() if isinstance(value, DTensor) else value for name, value in found.items()}
+
+
+def is_sharded(module: torch.nn.Module) -> bool:
+    """Whether weights are spread over the processes."""
+    return any(isinstance(part, FSDPModule) for part in module.modules())
+
+
+@torch.no_grad()
+def share_out(whole: Tensor, parameter: Tensor) -> None:
+    """Give a parameter its values, of which this process may have a share."""
+    if isinstance(parameter, DTensor):
+        whole = distribute_tensor(whole.to(parameter.device), parameter.device_mesh, parameter.placements)
+    parameter.copy_(whole)

@@ -1,5 +1,6 @@
 """`Checkpointing`: when a training is saved, what is kept, and which checkpoint it goes on from."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -118,26 +119,42 @@ def _steps_of(folder: Path) -> dict[int, Path]:
 def newest_whole(folder: Path) -> Path | None:
     """The checkpoint of a folder that was written last and is whole; None where there is none at all.
 
-    One that is broken is passed over with a warning that names it.
+    One that is broken is passed over with a warning that names it, and renamed: it must not count among those kept.
 
     Raises:
         InputError: where all are broken: to begin anew is the user's decision.
     """
-    newest_first = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
-    looked_at: dict[int, InputError] = {}
+    found = {path: about for path in folder.glob("*.ckpt") if (about := _about(path)) is not None}
+    newest_first = sorted(found, key=lambda path: found[path].st_mtime, reverse=True)
+    broken: dict[int, InputError] = {}
+    whole = None
     for path in newest_first:
-        if (inode := path.stat().st_ino) in looked_at:  # `last.ckpt` and its other name
+        if found[path].st_ino in broken:  # `last.ckpt` and its other name
             continue
         try:
             check_checkpoint(path)
         except InputError as error:
-            looked_at[inode] = error
-            warnings.warn(f"passed over: {error}", stacklevel=2)
+            broken[found[path].st_ino] = error
         else:
-            return path
-    if looked_at:
+            whole = path
+            break
+    for told in broken.values():
+        warnings.warn(f"passed over: {told}", stacklevel=2)
+    if broken and whole is None:
         raise InputError(
             f"None of the checkpoints in {folder} is whole, so that the training cannot go on: copy one there, or give "
             "the run another name to begin anew."
         )
-    return None
+    if rank_zero_only.rank == 0:
+        for path in newest_first:
+            if found[path].st_ino in broken:
+                path.replace(path.with_name(f"{path.name}.broken"))
+    return whole
+
+
+def _about(path: Path) -> os.stat_result | None:
+    """What the file system says of a file; None where the first process has just renamed it."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None

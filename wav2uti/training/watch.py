@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from wav2uti.diffusion.loss import LossBySigma
@@ -61,7 +62,8 @@ class Watch(Callback):
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             return  # float16: its gradients are infinite now and then, and the scaler leaves these steps out
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        self.norm = torch.nn.utils.get_total_norm(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         if bool(self.norm.isfinite()):
             self.skipped = 0
             return
