@@ -145,7 +145,7 @@ def newest_whole(folder: Path) -> Path | None:
             f"None of the checkpoints in {folder} is whole, so that the training cannot go on: copy one there, or give "
             "the run another name to begin anew."
         )
-    if rank_zero_only.rank == 0:
+    if getattr(rank_zero_only, "rank", 0) == 0:
         for path in newest_first:
             if found[path].st_ino in broken:
                 path.replace(path.with_name(f"{path.name}.broken"))
