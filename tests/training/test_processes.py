@@ -61,11 +61,14 @@ def test_the_same_batch_has_the_same_losses_and_gradients(one: Path, two: Path) 
         assert shared == pytest.approx(alone, rel=1e-5), name
 
 
-def test_a_network_spread_over_two_processes_is_the_same(two: Path, simulated: Path, tmp_path: Path) -> None:
-    """Begun, stopped and gone on with; its checkpoint is an ordinary one."""
-    sharded = (*TWO, "--trainer.strategy=sharded")
-    fit(simulated, tmp_path, "sharded", *sharded, "--trainer.max_steps=3")
-    run = fit(simulated, tmp_path, "sharded", *sharded)
+@pytest.mark.parametrize("strategies", [("sharded", "sharded"), ("ddp", "sharded"), ("sharded", "ddp")])
+def test_a_network_spread_over_two_processes_is_the_same(
+    strategies: tuple[str, str], two: Path, simulated: Path, tmp_path: Path
+) -> None:
+    """Begun, stopped and gone on with, by the other strategy too."""
+    first, then = ((*TWO, f"--trainer.strategy={strategy}") for strategy in strategies)
+    fit(simulated, tmp_path, "spread", *first, "--trainer.max_steps=3")
+    run = fit(simulated, tmp_path, "spread", *then)
     for name in ("train/loss", "train/grad_norm", "train/average_distance"):
         assert column(run, name) == pytest.approx(column(two, name), rel=1e-5), name
     shared, spread = (torch.load(each / "checkpoints" / "last.ckpt", weights_only=True) for each in (two, run))

@@ -55,6 +55,7 @@ class Task(pl.LightningModule):
         self.clip_loss: Tensor | None = None
         self.clip_sigma: Tensor | None = None
         self.validated = 0  # clips of this validation, by this process
+        self.drawn = 0  # batches of training without a Trainer
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -105,10 +106,13 @@ class Task(pl.LightningModule):
         checkpoint["seed"] = self.seed
 
     def draws(self, batch: Batch) -> Draws:
-        """Random numbers for a batch of training."""
-        clips, trainer = len(batch["ids"]), self._trainer
-        done, added = (trainer.fit_loop.total_batch_idx, trainer.accumulate_grad_batches) if trainer else (0, 1)
-        return self._draws(self.seed, done * clips, clips, clips * self._processes[0] * added)
+        """Random numbers for a batch of training; without a Trainer those of the next batch at each call."""
+        clips = len(batch["ids"])
+        if self._trainer is None:
+            self.drawn += 1
+            return self._draws(self.seed, (self.drawn - 1) * clips, clips, clips)
+        together = clips * self._trainer.world_size * self._trainer.accumulate_grad_batches
+        return self._draws(self.seed, self._trainer.fit_loop.total_batch_idx * clips, clips, together)
 
     def validation_draws(self, batch: Batch, batch_idx: int) -> Draws:
         """Random numbers for a batch of validation: the same each time, on one process or on many."""
