@@ -1,14 +1,17 @@
 """`Checkpointing`: when a training is saved, what is kept, and which checkpoint it goes on from."""
 
 import os
+import signal
+import threading
 import warnings
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from wav2uti.errors import InputError
@@ -49,29 +52,40 @@ class Checkpointing(ModelCheckpoint):
             for part in self.folder(trainer).glob(f".*{self.FILE_EXTENSION}.part"):
                 part.unlink(missing_ok=True)
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes care of SIGTERM itself, until the Trainer puts back what was there before it."""
+        super().on_train_start(trainer, pl_module)
+        if self.monitor is None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, partial(self._note_sigterm, trainer))
+
+    def _note_sigterm(self, trainer: pl.Trainer, signum: int, frame: FrameType | None) -> None:
+        """Lightning's own handler ends the training between any two batches, with gradients that wait for more."""
+        if not self._terminated and trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signum)  # the processes that this one started
+        self._terminated = True
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves when it is time, and after the last of `max_steps`: before the averaged weights replace the others."""
-        loop = trainer.fit_loop
-        self._terminated |= trainer.received_sigterm
-        if self._terminated and trainer.world_size == 1:
-            # Lightning stops after this batch: not before the last one whose gradients make the step.
-            trainer._signal_connector.received_sigterm = not loop._should_accumulate()
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if trainer.fit_loop._should_accumulate():
+            return
+        ends = self.monitor is None and self._is_terminated(trainer)
         due = self.keep_every is not None and trainer.global_step % self.keep_every == 0
-        if not loop._should_accumulate() and (due or trainer.global_step == trainer.max_steps):
+        if ends or due or trainer.global_step == trainer.max_steps:
             self._save_unless_saved(trainer)
+        if ends:  # Lightning ends the training after this batch
+            trainer._signal_connector.received_sigterm = True
+
+    def _is_terminated(self, trainer: pl.Trainer) -> bool:
+        """Whether any process has had a SIGTERM: all must end after the same step."""
+        return bool(trainer.strategy.reduce_boolean_decision(self._terminated, all=False))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Saves the end of a training that epochs, time or a stopping rule ended."""
         self._save_unless_saved(trainer)
         super().on_train_end(trainer, pl_module)
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Saves a training that a SIGTERM ends between two steps. Other exceptions may come from within one."""
-        if isinstance(exception, SIGTERMException) and not trainer.fit_loop._should_accumulate():
-            self._save_unless_saved(trainer)
 
     def _save_unless_saved(self, trainer: pl.Trainer) -> None:
         if self._should_skip_saving_checkpoint(trainer) or trainer.global_step == 0:
