@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from itertools import repeat
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -15,7 +14,6 @@ from torch.distributed.fsdp import register_fsdp_forward_method
 from wav2uti.condition import reference as speaker_reference
 from wav2uti.condition.condition import Condition
 from wav2uti.condition.fusion import Fusion, NullAcoustic
-from wav2uti.condition.stretches import fused_stretches
 from wav2uti.diffusion.blocks import Block
 from wav2uti.diffusion.cascade import EarlierStage, LowResolution, checked_level, whole_steps
 from wav2uti.diffusion.denoiser import Denoiser
@@ -25,12 +23,13 @@ from wav2uti.diffusion.noise import Generators, noise_like
 from wav2uti.diffusion.sampler import Denoise, DPMSolver, Sampler
 from wav2uti.diffusion.schedule import LogNormalSigma
 from wav2uti.diffusion.unet import UNet
-from wav2uti.diffusion.windows import Reel, Windows, split, stream
+from wav2uti.diffusion.windows import split, stream
 from wav2uti.errors import InputError
 from wav2uti.options import check_counts, check_positive, check_shares
 from wav2uti.tasks.base import Progress, Task, trained_task
 from wav2uti.tasks.batch import Batch, clip_generators, without_text
 from wav2uti.tasks.regression import Regression, RegressionTask, whole_recording
+from wav2uti.tasks.told_windows import told_windows
 
 # Frames in one call of the network when a long recording is drawn: bounds the memory.
 FRAMES_AT_ONCE = 128
@@ -374,22 +373,7 @@ class DiffusionTask(Task):
             overlap = whole_steps(clip, overlap, self.earlier.step)
         windows = split(len(acoustic), clip, overlap)
         batch = whole_recording(self.facts, acoustic, text, reference, text_places, self.device)
-        told: Iterator[Told] = map(
-            Told,
-            self.window_conditions(batch, windows),
-            self.window_conditions(batch, windows, text=False) if self.guides_text else repeat(None),
-            repeat(None) if self.weak is None else self.weak.window_conditions(batch, windows),
-        )
-        if self.earlier is not None:
-            if low is None:
-                side = self.earlier.low.size
-                raise InputError(
-                    f"This model is a later stage of a cascade and draws on the frames of one of {side}x{side}: "
-                    "give the checkpoints of all stages, first to last."
-                )
-            parts = (part.to(self.device) for part in low)
-            seen = self.earlier.of_windows(parts, windows, self.augmentation, seed)
-            told = (one.seeing(one.whole._replace(**clip._asdict())) for one, clip in zip(told, seen, strict=True))
+        told = told_windows(self, batch, windows, low, seed)
 
         def bind(several: list[Told]) -> Denoise:
             return self.guide(together(several))
@@ -401,20 +385,3 @@ class DiffusionTask(Task):
         drawn = stream(self.sampler, bind, told, windows, (size, size), seed, at_once, self.device, progress, center)
         for part in drawn:
             yield part.clamp(-1, 1)
-
-    def window_conditions(self, batch: Batch, windows: Windows, text: bool = True) -> Iterator[Condition]:
-        """The condition of each window of a whole recording, in order.
-
-        It is fused across the windows, so that none lacks its neighbours' sound, and forgotten behind them.
-        """
-        context = self.facts["acoustic_context"]
-        read = batch if text else without_text(batch)
-        sound, words = (read["acoustic"], read.get("text"), read.get("text_mask")), read.get("text_places")
-        fused = Reel(fused_stretches(self.fusion, context, context + windows.frames, *sound, read["progress"], words))
-        drafts = None
-        if self.draft is not None:
-            drafts = Reel(self.draft.eval().draw_long(read, context, windows))
-        for window in range(windows.count):
-            places = windows.places(window)
-            draft = None if drafts is None else drafts.frames(places)[None, None].float().clamp(-1, 1)
-            yield Condition(fused.frames(places)[None], batch.get("reference"), draft)
