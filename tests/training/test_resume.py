@@ -104,6 +104,16 @@ def test_weights_and_curve_are_those_of_an_undisturbed_training(
     assert curve(tmp_path) == curve(undisturbed)
 
 
+@pytest.mark.slow
+def test_one_step_at_a_time(simulated: Path, undisturbed: Path, tmp_path: Path) -> None:
+    """From checkpoints at every place in an epoch, its last batch too, and of trainings that had gone on before."""
+    for step in range(1, 13):
+        assert fit(simulated, tmp_path, f"--trainer.max_steps={step}") == 0
+    assert_the_same(state(tmp_path), state(undisturbed))
+    rows = [row for row in curve(tmp_path) if "train/loss" in row]
+    assert rows == [row for row in curve(undisturbed) if "train/loss" in row]
+
+
 def test_another_seed_given_when_it_goes_on_changes_nothing(simulated: Path, undisturbed: Path, tmp_path: Path) -> None:
     assert fit(simulated, tmp_path, "--trainer.max_steps=5") == 0
     assert fit(simulated, tmp_path, "--seed_everything=3") == 0

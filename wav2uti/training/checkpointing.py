@@ -53,8 +53,15 @@ class Checkpointing(ModelCheckpoint):
                 part.unlink(missing_ok=True)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes care of SIGTERM itself, until the Trainer puts back what was there before it."""
+        """Takes care of SIGTERM itself, until the Trainer puts back what was there before it.
+
+        Lightning goes on from the last batch of an epoch as if that one had not ended: it would never count the next
+        one as begun, and be out of step when the training goes on once more.
+        """
         super().on_train_start(trainer, pl_module)
+        epochs = trainer.fit_loop.epoch_progress.current
+        if trainer.fit_loop.restarted_mid_epoch and epochs.processed == epochs.started:
+            trainer.fit_loop.reset_restart_stage()
         if self.monitor is None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, partial(self._note_sigterm, trainer))
 
