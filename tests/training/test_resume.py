@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +105,10 @@ def test_weights_and_curve_are_those_of_an_undisturbed_training(
 
 
 @pytest.mark.slow
-def test_one_step_at_a_time(simulated: Path, undisturbed: Path, tmp_path: Path) -> None:
-    """From checkpoints at every place in an epoch, its last batch too, and of trainings that had gone on before."""
-    for step in range(1, 13):
+@pytest.mark.parametrize("stops", [range(1, 12), (2, 6, 10), (4, 8), (3, 6, 9), (2, 7)])
+def test_it_goes_on_again_and_again(stops: Sequence[int], simulated: Path, undisturbed: Path, tmp_path: Path) -> None:
+    """From every place in an epoch of two steps, its end too, over epochs and within them."""
+    for step in (*stops, 12):
         assert fit(simulated, tmp_path, f"--trainer.max_steps={step}") == 0
     assert_the_same(state(tmp_path), state(undisturbed))
     rows = [row for row in curve(tmp_path) if "train/loss" in row]
