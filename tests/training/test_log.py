@@ -49,6 +49,15 @@ def test_what_comes_for_one_step_is_one_row_and_a_second_value_another(tmp_path:
     ]
 
 
+def test_a_row_is_whole_before_it_is_written(tmp_path: Path) -> None:
+    log = MetricsLog(str(tmp_path), "run", "v", flush_logs_every_n_steps=2)
+    for step in range(5):
+        log.log_metrics({"loss": 1.0}, step)
+        log.log_metrics({"norm": 2.0}, step)
+    assert [row["step"] for row in rows(log)] == ["0", "1", "2", "3"]
+    assert all(row.keys() == {"loss", "norm", "step"} for row in rows(log))
+
+
 def test_runs_are_numbered(tmp_path: Path) -> None:
     for expected in ("version_0", "version_1"):
         log = MetricsLog(str(tmp_path), "run")

@@ -1,11 +1,13 @@
 """`MetricsLog`: the curves of a run as `metrics.csv`, also where the run is stopped and goes on."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_only
 
 from wav2uti.errors import InputError
 from wav2uti.files import replaced
@@ -21,7 +23,7 @@ class MetricsLog(CSVLogger):
         save_dir: folder of all runs.
         name: folder of the runs of one config.
         version: folder of this run; null counts on from those that are there: version_0, version_1, ...
-        flush_logs_every_n_steps: steps whose rows a kill may cost; a checkpoint has all before it written.
+        flush_logs_every_n_steps: rows that a kill may cost; a checkpoint has all before it written.
     """
 
     def __init__(
@@ -38,15 +40,21 @@ class MetricsLog(CSVLogger):
     def experiment(self) -> "MetricsFile":
         """The file."""
         if self._file is None:
-            self._file = self._experiment = MetricsFile(self.log_dir)
+            self._file = self._experiment = MetricsFile(self.log_dir, self._flush_logs_every_n_steps)
         return self._file
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Take what is logged at a step. Lightning's own would write a row before the rest of it has come."""
+        self.experiment.log_metrics(dict(metrics), step)
 
 
 class MetricsFile(ExperimentWriter):
     """The rows of `metrics.csv` in a folder."""
 
-    def __init__(self, log_dir: str) -> None:
+    def __init__(self, log_dir: str, together: int = 100) -> None:
         super().__init__(log_dir)
+        self.together = together  # rows that are written at a time
         self.path = Path(self.metrics_file_path)
         self.columns: list[str] | None = None  # of the file; None before it was looked at
         self.last: dict[str, float] = {}  # the row that came last, written or not
@@ -62,6 +70,8 @@ class MetricsFile(ExperimentWriter):
         if self.metrics and all(self.last.get(name, value) == value for name, value in row.items()):
             self.last.update(row)
         else:
+            if len(self.metrics) >= self.together:
+                self.save()
             self.last = row
             self.metrics.append(row)
 
