@@ -7,7 +7,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -59,7 +59,7 @@ class Checkpointing(ModelCheckpoint):
         one as begun, and be out of step when the training goes on once more.
         """
         super().on_train_start(trainer, pl_module)
-        epochs = trainer.fit_loop.epoch_progress.current
+        epochs = cast(Any, trainer.fit_loop.epoch_progress.current)
         if trainer.fit_loop.restarted_mid_epoch and epochs.processed == epochs.started:
             trainer.fit_loop.reset_restart_stage()
         if self.monitor is None and threading.current_thread() is threading.main_thread():

@@ -1,13 +1,13 @@
 """`MetricsLog`: the curves of a run as `metrics.csv`, also where the run is stopped and goes on."""
 
 import csv
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 
 from wav2uti.errors import InputError
 from wav2uti.files import replaced
@@ -44,9 +44,9 @@ class MetricsLog(CSVLogger):
         return self._file
 
     @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, Tensor | float], step: int | None = None) -> None:
         """Take what is logged at a step. Lightning's own would write a row before the rest of it has come."""
-        self.experiment.log_metrics(dict(metrics), step)
+        self.experiment.log_metrics({name: float(value) for name, value in metrics.items()}, step)
 
 
 class MetricsFile(ExperimentWriter):
@@ -64,7 +64,7 @@ class MetricsFile(ExperimentWriter):
         step = 0 if step is None else step
         if self.columns is None:
             self.columns = self._cut_off(step)
-        row = {**{name: float(value) for name, value in metrics_dict.items()}, "step": step}
+        row = {**metrics_dict, "step": step}
         if row.items() <= self.last.items():
             return  # logged twice: a checkpoint has the step before it logged at once
         if self.metrics and all(self.last.get(name, value) == value for name, value in row.items()):
