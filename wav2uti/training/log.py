@@ -44,7 +44,7 @@ class MetricsLog(CSVLogger):
         return self._file
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, Tensor | float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, Tensor | float], step: int | None = None) -> None:  # type: ignore[override]
         """Take what is logged at a step. Lightning's own would write a row before the rest of it has come."""
         self.experiment.log_metrics({name: float(value) for name, value in metrics.items()}, step)
 
