@@ -185,6 +185,8 @@ def main() -> None:
         "validations missing": len(missing),
     }
     publish(result, args.output)
+    for key in wrong[:2]:
+        print(*(curve.get(key) for curve in curves), sep="\n")
     if different or wrong:
         raise SystemExit("the disturbed training is not the undisturbed one")
 
