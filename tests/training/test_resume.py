@@ -35,6 +35,17 @@ class Terminate(Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+class Crash(Callback):
+    """Ends the training at the beginning of a batch, with nothing saved."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if trainer.fit_loop.total_batch_idx == self.batch:
+            raise RuntimeError("crashed")
+
+
 def fit(corpus: Path, runs: Path, *options: str, saving: dict[str, Any] | None = None, callbacks: Any = ()) -> int:
     """Twelve steps of the smallest model, with gradients added over two batches, dropout and averaged weights."""
     all_callbacks = [
@@ -113,6 +124,17 @@ def test_it_goes_on_again_and_again(stops: Sequence[int], simulated: Path, undis
     assert_the_same(state(tmp_path), state(undisturbed))
     rows = [row for row in curve(tmp_path) if "train/loss" in row]
     assert rows == [row for row in curve(undisturbed) if "train/loss" in row]
+
+
+def test_a_crash_within_the_first_step_spares_the_checkpoint_it_went_on_from(
+    simulated: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    assert fit(simulated, tmp_path, "--trainer.max_steps=3") == 0
+    with pytest.raises(RuntimeError, match="crashed"):
+        fit(simulated, tmp_path, callbacks=[{"class_path": f"{__name__}.Crash", "init_args": {"batch": 7}}])
+    assert fit(simulated, tmp_path) == 0
+    assert_the_same(state(tmp_path), state(undisturbed))
+    assert curve(tmp_path) == curve(undisturbed)
 
 
 def test_another_seed_given_when_it_goes_on_changes_nothing(simulated: Path, undisturbed: Path, tmp_path: Path) -> None:

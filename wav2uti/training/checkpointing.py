@@ -74,10 +74,14 @@ class Checkpointing(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves when it is time, and after the last of `max_steps`: before the averaged weights replace the others."""
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        """Saves when it is time, and after the last of `max_steps`: before the averaged weights replace the others.
+
+        Never within a step: gradients that wait for more are in no checkpoint. Lightning would write one there when a
+        training goes on, in the place of the one that it goes on from.
+        """
         if trainer.fit_loop._should_accumulate():
             return
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         ends = self.monitor is None and self._is_terminated(trainer)
         due = self.keep_every is not None and trainer.global_step % self.keep_every == 0
         if ends or due or trainer.global_step == trainer.max_steps:
