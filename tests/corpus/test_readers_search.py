@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,6 +12,8 @@ from raw_ultrasound import write_recording
 from wav2uti.corpus.formats.names import NamePattern
 from wav2uti.corpus.formats.table import read_table
 from wav2uti.corpus.given import Given
+from wav2uti.corpus.raw import RawRecording
+from wav2uti.corpus.readers.base import Candidate, Reader
 from wav2uti.corpus.readers.search import READERS, find_recordings
 from wav2uti.errors import InputError
 
@@ -131,3 +134,20 @@ def test_speechless_recordings_of_tal_say_so(tmp_path):
 def test_the_names_of_the_layouts_are_unique():
     assert set(Counter(reader.name for reader in READERS).values()) == {1}
     assert all(reader.about for reader in READERS)
+
+
+def test_a_reader_of_the_users_own_is_the_only_one_asked(mixed: Path) -> None:
+    class Texts(Reader):
+        name = "texts"
+        about = "every text is a recording"
+
+        def find(self, source: Path) -> list[Candidate]:
+            return [Candidate(f"text {path.stem}", {"prompt": path}, self) for path in sorted(source.rglob("*.txt"))]
+
+        def open(self, candidate: Candidate, size: int) -> RawRecording:
+            raise InputError("nothing is read here")
+
+    found = find_recordings(mixed, Texts())
+    assert found
+    assert {candidate.reader.name for candidate in found} == {"texts"}
+    assert {candidate.path.suffix for candidate in found} == {".txt"}

@@ -9,6 +9,7 @@ from wav2uti.corpus.crop import parse_crop
 from wav2uti.corpus.formats.names import NamePattern
 from wav2uti.corpus.formats.table import read_table
 from wav2uti.corpus.given import Given
+from wav2uti.corpus.readers.base import Reader
 from wav2uti.corpus.readers.search import Layout, find_recordings
 from wav2uti.errors import InputError
 from wav2uti.prepare.dry_run import dry_run as look_through
@@ -79,7 +80,7 @@ def prepare(
     source: Path,
     out: Path | None = None,
     size: int = 112,
-    layout: Layout | None = None,
+    layout: Layout | Reader | None = None,
     dry_run: bool = False,
     acoustic: AcousticEncoder | None = None,
     text: TextEncoder | None = None,
@@ -105,7 +106,8 @@ def prepare(
         source: folder of recordings (searched below it too), one file, or a table (CSV).
         out: folder for the shards; not needed for a dry run.
         size: pixels along each side of a frame.
-        layout: what SOURCE is, where it should not be found out.
+        layout: what SOURCE is, where it should not be found out; or a class of your own that reads it, such as
+            my_reader.MyReader.
         dry_run: read and check everything, print a table of it, and write nothing.
         acoustic: encoder of the sound; log-mel energies by default.
         text: encoder of the text; fixed codes of characters by default.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wav2uti.errors import InputError
 from wav2uti.speech.hub import Pretrained, WithoutWeights, model_name
+from wav2uti.speech.spec import built
 
 MOST_CHARACTERS = 400_000  # of a text: six hours of fast speech
 
@@ -278,16 +279,11 @@ _ENCODERS: dict[str, type[TextEncoder]] = {"CharacterCodes": CharacterCodes, "Be
 
 
 def build_textual(spec: dict[str, Any], device: str = "cpu") -> TextEncoder:
-    """The encoder that `spec` describes, to run on `device`; only classes of this file.
+    """The encoder that `spec` describes, to run on `device`: of this file, or of a package that its user trusts.
 
     >>> build_textual({"class": "CharacterCodes", "args": {"width": 8}}).encode("a").shape
     (1, 8)
     """
-    try:
-        encoder = _ENCODERS[spec["class"]](**spec.get("args", {}))
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{spec!r} describes no text encoder: give a class of {', '.join(_ENCODERS)} with its arguments."
-        ) from error
+    encoder = built(spec, _ENCODERS, TextEncoder, "text encoder")  # type: ignore[type-abstract]
     encoder.device = device
     return encoder

@@ -2,34 +2,21 @@
 
 Its hyper-parameters are the options of a config, and whoever rebuilds a model from them imports every module that
 they name and calls what they name in it: `net: {class_path: os.system, init_args: {command: ...}}` runs a program,
-though no pickle is involved. So they are looked at before anything is imported. A checkpoint may name the classes of
-`wav2uti` and `torch.optim`, and what its user has said he trusts: by the environment variable WAV2UTI_TRUST, by
-`trust`, or by naming the class himself in the config of the same command.
+though no pickle is involved. So they are looked at before anything is imported; `trusted` says which may be named.
 """
 
-import importlib
 import inspect
-import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from wav2uti.errors import InputError
+from wav2uti.trusted import OWN, VARIABLE, is_trusted, is_within, path_of, trust, trusted_class
 
-VARIABLE = "WAV2UTI_TRUST"  # packages, modules or classes, with commas between them
-OWN = ("wav2uti", "torch.optim", "lightning.pytorch.cli.ReduceLROnPlateau")
+__all__ = ["check_named", "classes_named", "trust"]
+
 INSTANTIATORS = (None, "lightning.pytorch.cli.instantiate_module", "pytorch_lightning.cli.instantiate_module")
-
-_trusted: set[str] = set()
-
-
-def trust(*names: str) -> None:
-    """Let checkpoints of this process name these classes, or any class of these packages and modules.
-
-    They are imported and called with what the checkpoint says.
-    """
-    _trusted.update(names)
 
 
 def classes_named(config: Any) -> Iterator[str]:
@@ -82,7 +69,7 @@ class _Parameter:
     @property
     def classes(self) -> list[type]:
         """Classes whose options may stand here without their name, as those of a dataclass do."""
-        return [part for part in _flat(self.hint) if isinstance(part, type) and _is_allowed(_path_of(part))]
+        return [part for part in _flat(self.hint) if isinstance(part, type) and is_trusted(path_of(part))]
 
 
 def _check(source: str | Path, place: str, value: Any, parameter: _Parameter | None) -> None:
@@ -138,32 +125,10 @@ def _check_facts(source: str | Path, value: Any) -> None:
 
 def _class(source: str | Path, path: Any) -> type:
     """The class that an import path names, if it may be named; its module is imported only then."""
-    if not isinstance(path, str) or not _is_allowed(path):
-        raise _refusal(source, path)
-    module, _, name = path.rpartition(".")
-    found = None
-    with suppress(ImportError, AttributeError, ValueError):
-        found = getattr(importlib.import_module(module), name)
-    # What a module of ours has imported from elsewhere has another home than the path says.
-    if not isinstance(found, type) or not _is_allowed(_path_of(found)):
+    found = trusted_class(path)
+    if found is None:
         raise _refusal(source, path)
     return found
-
-
-def _is_allowed(path: str) -> bool:
-    given = {name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()}
-    # `wav2uti.__main__` runs a command when it is imported.
-    return not any(part.startswith("_") for part in path.split(".")) and _within(path, {*OWN, *_trusted, *given})
-
-
-def _within(path: str, names: Collection[str]) -> bool:
-    return any(path == name or path.startswith(f"{name}.") for name in names)
-
-
-def _path_of(found: type) -> str:
-    """Where a class lives; parts of a package's own modules may begin with an underscore, as torch's do."""
-    module = found.__module__.split(".")
-    return ".".join([*(part.lstrip("_") for part in module), found.__qualname__])
 
 
 def _parameters(classes: list[type]) -> dict[str, _Parameter]:
@@ -176,7 +141,7 @@ def _parameters(classes: list[type]) -> dict[str, _Parameter]:
         hints: dict[str, Any] = {}
         with suppress(NameError, TypeError):  # torch names some types for the type checker only
             hints = get_type_hints(init)
-        foreign = not _within(_path_of(base), OWN)
+        foreign = not is_within(path_of(base), OWN)
         with suppress(ValueError, TypeError):
             for name, parameter in inspect.signature(init).parameters.items():
                 found[name] = _Parameter(hints.get(name), parameter.default, foreign)

@@ -36,7 +36,7 @@ READERS: tuple[Reader, ...] = (
 
 def find_recordings(
     source: Path,
-    layout: Layout | None = None,
+    layout: Layout | Reader | None = None,
     given: Given | None = None,
     names: NamePattern | None = None,
     about: Sequence[Row] | None = None,
@@ -48,7 +48,7 @@ def find_recordings(
 
     Args:
         source: a folder or a file; a table, or a folder with a table recordings.csv, stands for what it lists.
-        layout: the one reader to ask; None is every reader.
+        layout: the one reader to ask, by name, or a reader of the user's own; None is every reader of ours.
         given: what holds for all recordings, unless `names` or `about` or a table says otherwise.
         names: what the names of files and folders say.
         about: what the user says of single recordings.
@@ -58,10 +58,13 @@ def find_recordings(
     """
     if not source.exists():
         raise InputError(f"There is no file or folder {source}: check the path.")
-    found = _search(source, [r for r in READERS if layout is None or r.name == layout])
+    readers = [layout] if isinstance(layout, Reader) else [r for r in READERS if layout in (None, r.name)]
+    found = _search(source, readers)
     if not found:
         kinds = "; ".join(f"{reader.name}: {reader.about}" for reader in READERS)
-        what = f"of the layout {layout}" if layout else "of a known layout"
+        what = (
+            f"of the layout {layout.name if isinstance(layout, Reader) else layout}" if layout else "of a known layout"
+        )
         raise InputError(f"There are no recordings {what} in {source}; the layouts are {kinds}.")
     below = (source if source.is_dir() else source.parent).resolve()
     for with_ending in (False, True):
