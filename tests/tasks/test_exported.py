@@ -15,7 +15,8 @@ from wav2uti.cli import main
 from wav2uti.errors import InputError
 from wav2uti.tasks.base import Task
 from wav2uti.tasks.exported import read_exported, write_exported
-from wav2uti.video.predict import listed, load
+from wav2uti.video.predict import listed
+from wav2uti.video.predictor import load
 
 
 @pytest.fixture(autouse=True)
