@@ -138,7 +138,7 @@ def follow(path: Path, folder: Path, programs: Path, given: dict[str, str] | Non
     }
     done = subprocess.run(
         ["bash", "-c", script(blocks_of(path), given or {})],
-        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{path} stopped here:\n{done.stdout[-4000:]}"
     return done.stdout
@@ -175,3 +175,32 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_tutorial(tutored: Path) -> None:
     assert list((tutored / "predictions").glob("*.mp4"))
     assert (tutored / "report" / "report.html").is_file()
+
+
+@pytest.fixture(scope="session")
+def aaa_corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder of made-up AAA recordings of two speakers, and the real one where it lies beside the checkout."""
+    made_up = tmp_path_factory.mktemp("aaa")
+    for speaker in ("ann", "ben"):
+        write_recording(made_up / speaker, "File001")
+    real = SHARED / "aaa_patkit"
+    return {"made up": made_up} | ({"real": real} if real.is_dir() else {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["made up", "real"])
+def test_an_aaa_corpus(which: str, aaa_corpora: dict[str, Path], tmp_path: Path, programs: Path) -> None:
+    """All lines of the page, with nothing changed but the two paths at its top."""
+    if which not in aaa_corpora:
+        pytest.skip("no real recordings beside this checkout")
+    recordings = aaa_corpora[which]
+    speech = sorted(recordings.rglob("*.wav"))[0]
+    page = REPOSITORY / "docs" / "how-to" / "aaa.md"
+    said = follow(page, tmp_path, programs, {"RECORDINGS": str(recordings), "SPEECH": str(speech)})
+    assert "2 recordings written" in said
+    assert "0 left out" in said
+    assert "all is as it was written" in said
+    assert len(list(tmp_path.glob("*.png"))) == 2  # the sheet of inspect, and the reference frame
+    assert (tmp_path / "predictions" / f"{speech.stem}.mp4").is_file()
+    assert (tmp_path / "runs" / "debug" / "trial" / "metrics.json").is_file()
+    assert (tmp_path / "report" / "report.html").is_file()
