@@ -41,7 +41,7 @@ def page_ids(path: Path) -> str:
 def test_no_block_is_left_out(path: Path) -> None:
     for block in blocks_of(path):
         runs = block.how == "run" and not block.title
-        if path.name in READ_ONLY:
+        if path.name in READ_ONLY or block.text.startswith("--8<-- "):  # a file of the repository, shown
             continue
         assert block.language in {"sh", "python", "text", *FILES}, f"{block.place}: a block needs its language"
         if block.language == "text":
@@ -107,7 +107,7 @@ def script(found: Sequence[Block], given: dict[str, str]) -> str:
     """One script of bash that does what the blocks say, with some of the page's variables set to other values."""
     lines, unset = ["set -euo pipefail"], set(given)
     for number, block in enumerate(found):
-        if block.how != "run" or block.language == "text":
+        if block.how != "run" or block.language == "text" or block.text.startswith("--8<-- "):
             continue
         lines.append(f"echo '@@@ {block.place}' >&2")
         name = block.title or (f"block_{number}.py" if block.language == "python" else "")
@@ -204,3 +204,48 @@ def test_an_aaa_corpus(which: str, aaa_corpora: dict[str, Path], tmp_path: Path,
     assert (tmp_path / "predictions" / f"{speech.stem}.mp4").is_file()
     assert (tmp_path / "runs" / "debug" / "trial" / "metrics.json").is_file()
     assert (tmp_path / "report" / "report.html").is_file()
+
+
+@pytest.fixture
+def tal_corpus(shared: Path, tmp_path: Path) -> Path:
+    """Two speakers with the real files of TaL; only the scanlines, which are not there, are made up."""
+    core = tmp_path / "TaL80" / "core"
+    for speaker, name, frames in (("01fi", "088_aud", 365), ("02fe", "133_aud", 465)):
+        folder = core / speaker
+        folder.mkdir(parents=True)
+        for ending in ("param", "wav", "sync", "txt", "mp4"):
+            (folder / f"{name}.{ending}").symlink_to(shared / "tal_without_ult" / f"{name}.{ending}")
+        rng = np.random.default_rng(frames)
+        rng.integers(0, 256, (frames, 64, 842), dtype=np.uint8).tofile(folder / f"{name}.ult")
+    return core
+
+
+@pytest.mark.slow
+def test_tal(tal_corpus: Path, shared: Path, tmp_path: Path, programs: Path) -> None:
+    page = REPOSITORY / "docs" / "how-to" / "tal.md"
+    work = tmp_path / "work"
+    work.mkdir()
+    composites = shared / "tal_composite_video"
+    said = follow(page, work, programs, {"TAL": str(tal_corpus), "COMPOSITES": str(composites)})
+    assert "Layout tal" in said
+    assert "2 recordings written" in said
+    assert "2 speakers" in said
+    assert "1 recordings written (298 frames" in said
+
+
+def runs(path: Path) -> bool:
+    """Whether a page has something to run that the tests above do not run already."""
+    own = {TUTORIAL, *(REPOSITORY / "docs" / "how-to" / name for name in ("aaa.md", "tal.md"))}
+    found = blocks_of(path)
+    return path not in own and any(b.how == "run" and b.language in ("sh", "python") and not b.title for b in found)
+
+
+# Variables at the top of a page that stand for what only its reader has.
+OF_THE_READER = {"docs/how-to/draw.md": "SPEECH"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [path for path in pages() if runs(path)], ids=page_ids)
+def test_a_page_can_be_followed(path: Path, folder: Path, programs: Path, speech: str) -> None:
+    variable = OF_THE_READER.get(page_ids(path))
+    follow(path, folder, programs, {variable: speech} if variable else {})
