@@ -9,7 +9,7 @@ SENTENCE := s41_u007
 # Two utterances of speakers that training never sees (configs/simulated.yaml, data.test_speakers).
 DEMO_RECORDINGS := s14_u004 s15_u011
 
-.PHONY: help install demo train-demo benchmark shipped test test-all lint format audit clean
+.PHONY: help install demo train-demo benchmark shipped test test-all lint format docs audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -71,6 +71,10 @@ format: install  ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: install  ## build the documentation site into site/; a warning is an error
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # --strict: a package that the service does not know fails the audit, and is not passed over.
 audit: install  ## known vulnerabilities of the installed packages (needs the network)
 	$(BIN)/python -m pip install --quiet --editable '.[audit]'
@@ -78,4 +82,4 @@ audit: install  ## known vulnerabilities of the installed packages (needs the ne
 	$(BIN)/pip-audit --requirement .venv/audited.txt --no-deps --disable-pip --strict
 
 clean:  ## remove what the demo and the tools wrote; .venv stays
-	rm -rf $(DEMO_CORPUS) $(DEMO_RUN) $(DEMO_FRAMES) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf $(DEMO_CORPUS) $(DEMO_RUN) $(DEMO_FRAMES) .pytest_cache .mypy_cache .ruff_cache site build dist *.egg-info

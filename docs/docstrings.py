@@ -31,7 +31,7 @@ def rewritten(docstring: str) -> str:
 
 def _fenced(match: re.Match[str]) -> str:
     example = match[0].rstrip("\n")
-    return f"{match[1]}```python\n{example}\n{match[1]}```\n"
+    return f"{match[1]}```pycon\n{example}\n{match[1]}```\n"
 
 
 def _apart(match: re.Match[str]) -> str:
