@@ -162,12 +162,14 @@ def folder(tutored: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A sound file of a reader's own: real speech beside the checkout, else a tone."""
+    """A sound file of a reader's own, a second long: real speech beside the checkout, else a tone."""
+    path = tmp_path_factory.mktemp("speech") / "speech.wav"
     found = sorted((SHARED / "speech").glob("*.wav")) if SHARED.is_dir() else []
     if found:
-        return str(min(found, key=lambda path: path.stat().st_size))
-    path = tmp_path_factory.mktemp("speech") / "tone.wav"
-    soundfile.write(path, np.sin(np.arange(22_050) / 20) / 2, 22_050)
+        sound, rate = soundfile.read(found[0])
+    else:
+        sound, rate = np.sin(np.arange(22_050) / 20) / 2, 22_050
+    soundfile.write(path, sound[:rate], rate)
     return str(path)
 
 
