@@ -28,6 +28,7 @@ from wav2uti.options import check_counts, check_numbers, check_shares
 from wav2uti.tasks.allowed import classes_named, trust
 from wav2uti.tasks.base import Task
 from wav2uti.tasks.checkpoint import CheckpointFile, check_checkpoint, read_checkpoint
+from wav2uti.tasks.located import located
 from wav2uti.training.checkpointing import Checkpointing, newest_whole
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
@@ -103,7 +104,8 @@ class CLI(LightningCLI):
             go_on_in_the_newest_folder(self.config[command].trainer.logger)
         if path is None or path in ("best", "last", "hpc", "registry"):
             return
-        path = Path(path)
+        path = located(path)
+        self.config[command].ckpt_path = str(path)
         check_checkpoint(path)
         if not path.is_dir():
             super()._parse_ckpt_path()
