@@ -228,7 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 del files[value["path"]]
         sha = found.commit(revision, files, message)
-        self.answer({"commitUrl": f"{self.hub.address}/commit/{sha}", "commitOid": sha})
+        name = next(name for name, repository in self.hub.repositories.items() if repository is found)
+        self.answer({"commitUrl": f"{self.hub.address}/{name}/commit/{sha}", "commitOid": sha})
 
     def _branch(self, found: Repository, name: str, body: bytes) -> None:
         status = 409 if name in found.refs else 200

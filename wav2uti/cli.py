@@ -38,6 +38,7 @@ COMMANDS = {
     "report": Command("wav2uti.report.commands:report", "compare tested runs: tables, figures and a page with videos"),
     "score": Command("wav2uti.data.score:score", "score shards of generated recordings against the real ones"),
     "export": Command("wav2uti.report.export:export", "write a trained model as safetensors, with a model card"),
+    "push": Command("wav2uti.report.push:push", "publish a trained model on the Hugging Face hub, or in a folder"),
     "predict": Command("wav2uti.video.predict:predict", "draw the tongue for a recording of speech: an mp4 with sound"),
 }
 # These hand their arguments to LightningCLI, which has a parser of its own.

@@ -151,6 +151,7 @@ def test_what_was_downloaded_is_checked_like_any_folder(hub: Hub, model: Path) -
         Task.from_checkpoint("somebody/hostile")
 
 
+@pytest.mark.slow
 def test_every_command_takes_the_name(
     hub: Hub, model: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +175,7 @@ def test_every_command_takes_the_name(
     assert "shows you no somebody/nothing" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_training_begins_with_it(hub: Hub, model: Path, run: Run, tmp_path: Path) -> None:
     from conftest import fit_debug
 

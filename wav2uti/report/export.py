@@ -3,6 +3,7 @@
 import warnings
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from wav2uti.errors import InputError
 from wav2uti.report.card import UNKNOWN, encoders, is_hub_id, model_card, pretrained
@@ -13,7 +14,14 @@ from wav2uti.tasks.exported import WEIGHTS, write_exported
 NONE = "None: the model was not tested when it was exported (`wav2uti test`)."
 
 
-def export(checkpoint: Path, folder: Path, license: str = UNKNOWN, metrics: Path | None = None) -> None:
+def export(
+    checkpoint: Path,
+    folder: Path,
+    license: str = UNKNOWN,
+    metrics: Path | None = None,
+    data: str | None = None,
+    half: bool = False,
+) -> None:
     """Write a trained model without pickles: FOLDER/model.safetensors, config.json and README.md, its model card.
 
     The weights are those that `predict` uses, averaged where training averaged them; no optimizer. The folder can be
@@ -24,18 +32,17 @@ def export(checkpoint: Path, folder: Path, license: str = UNKNOWN, metrics: Path
         folder: to write; it must not exist or be empty.
         license: licence of the weights, such as cc-by-nc-4.0; the card says "unknown" where none is given.
         metrics: metrics.json of a test of this checkpoint; by default that of its run, if it is of this checkpoint.
+        data: what it was trained on and on what terms, for the card, such as "TaL1 and TaL80, CC BY-NC 4.0".
+        half: store the weights as float16, in half the room; they are rounded to 11 bits and used as float32.
     """
     if checkpoint.is_dir():
         raise InputError(f"{checkpoint} is a folder: give the .ckpt file of a `wav2uti fit` run.")
     if "\n" in license or not license.strip():
         raise InputError("--license is the name of a licence on one line, such as cc-by-nc-4.0.")
-    content = read_checkpoint(checkpoint, mmap=True)
-    scores = _scores(checkpoint) if metrics is None else read_metrics(metrics)
-    write_exported(folder, content, lambda config: model_card(config, folder.resolve().name, license.strip(), scores))
+    name = folder.resolve().name
+    content = write_model(checkpoint, folder, name, license, metrics, data, half)
     if license.lower() == UNKNOWN:
         warnings.warn("the model card says that the licence is unknown; give one with --license.", stacklevel=2)
-    if isinstance(scores, str):
-        warnings.warn(f"the model card has no scores. {scores}", stacklevel=2)
     facts = content["hyper_parameters"].get("facts") or {}
     for kind, model in ((kind, pretrained(spec)) for kind, spec in encoders(facts)):
         if model is not None and not is_hub_id(model):
@@ -45,6 +52,18 @@ def export(checkpoint: Path, folder: Path, license: str = UNKNOWN, metrics: Path
             )
     size, before = (folder / WEIGHTS).stat().st_size, checkpoint.stat().st_size
     print(f"model: {folder} ({size:,} bytes of weights; the checkpoint has {before:,})")
+
+
+def write_model(
+    checkpoint: Path, folder: Path, name: str, license: str, metrics: Path | None, data: str | None, half: bool
+) -> dict[str, Any]:
+    """Write the folder, with a card that calls the model by `name`; what the checkpoint holds. See `export`."""
+    content = read_checkpoint(checkpoint, mmap=True)
+    scores = _scores(checkpoint) if metrics is None else read_metrics(metrics)
+    write_exported(folder, content, lambda config: model_card(config, name, license.strip(), scores, data), half)
+    if isinstance(scores, str):
+        warnings.warn(f"the model card has no scores. {scores}", stacklevel=3)
+    return content
 
 
 def _scores(checkpoint: Path) -> Metrics | str:
