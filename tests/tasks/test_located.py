@@ -16,7 +16,7 @@ from wav2uti.errors import InputError
 from wav2uti.pretrained import FOLDER, MODEL
 from wav2uti.tasks.base import Task
 from wav2uti.tasks.located import located
-from wav2uti.video.predict import load
+from wav2uti.video.predictor import load
 
 
 @pytest.fixture(autouse=True)

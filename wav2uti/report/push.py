@@ -51,7 +51,8 @@ def push(
         revision: branch of the repository to write to, made if there is none; by default main.
         tag: name that this version keeps, such as v1.
         message: what changes, for the history of the repository.
-        license: licence of the weights, such as cc-by-nc-4.0; like the next three of a .ckpt only (see `export`).
+        license: licence of the weights, such as cc-by-nc-4.0; like the next three of a .ckpt only (see `export`, which
+            has more of them).
         metrics: metrics.json of a test of this checkpoint; by default that of its run.
         data: what it was trained on and on what terms, for the card.
         half: store the weights as float16.

@@ -6,9 +6,8 @@ from wav2uti.errors import InputError
 from wav2uti.hub import asking, is_commit, repository
 from wav2uti.names import printable
 from wav2uti.pretrained import FOLDER, MODEL
-from wav2uti.tasks.exported import CARD, CONFIG, WEIGHTS, read_config
+from wav2uti.tasks.exported import CARD, CONFIG, REFERENCE, WEIGHTS, read_config
 
-REFERENCE = "reference.png"  # a frame for whoever has none of his own speaker
 FILES = (WEIGHTS, CONFIG, CARD, REFERENCE)  # all of a model that is ever published or downloaded
 
 
