@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, get_args, get_origin, get_type_hints
 
-from wav2uti import __version__
 from wav2uti.errors import InputError, Terminated, unwrapped
 from wav2uti.names import printable
 
@@ -58,7 +57,7 @@ def main(args: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"wav2uti {__version__}")
+    parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         commands.add_parser(name, help=command.summary, add_help=False)
@@ -83,6 +82,19 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"wav2uti {chosen}: interrupted.", file=sys.stderr)
         return 130
     return 0
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import wav2uti
+
+        print(f"wav2uti {wav2uti.__version__}")
+        parser.exit()
 
 
 def _function(command: Command) -> Callable[..., None]:

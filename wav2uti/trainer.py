@@ -22,7 +22,7 @@ import wav2uti.training.average
 import wav2uti.training.log
 import wav2uti.training.sharded
 import wav2uti.training.watch  # noqa: F401
-from wav2uti.config_files import check_configs
+from wav2uti.config_files import check_configs, with_shipped
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError, Terminated, unwrapped
 from wav2uti.options import check_counts, check_numbers, check_shares
@@ -52,6 +52,7 @@ def test(args: Sequence[str]) -> None:
 
 def _run(command: str, args: Sequence[str]) -> None:
     # The caller has taken our command's name off sys.argv already: args is the command line.
+    args = with_shipped(args)
     check_configs(args)
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     try:
