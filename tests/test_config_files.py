@@ -74,7 +74,7 @@ def test_a_shipped_config_by_its_name(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_config_that_is_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--config", "a_t_46"]) == 2
     assert "There is no config a_t_46: give a YAML file, or the name of one" in capsys.readouterr().err
-    with pytest.raises(InputError, match="such as .*a_t_64 or"):
+    with pytest.raises(InputError, match=r"such as .*a_t_64 or"):
         with_shipped(["--config=configs/a_t_65.yaml"])
     with pytest.raises(InputError, match="There is no config"):
         with_shipped([f"--config={tmp_path}"])
