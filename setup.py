@@ -1,7 +1,7 @@
 """The configs of configs/ go into the package, so that `wav2uti fit --config a_t_64` works where there is no checkout.
 
 Everything else about the package is in pyproject.toml. A checkout, installed with --editable or not at all, has them at
-their own place, where `wav2uti.config_files` looks, too.
+their own place, where `wav2uti.shipped` looks, too.
 """
 
 from pathlib import Path

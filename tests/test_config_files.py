@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from wav2uti.cli import main
-from wav2uti.config_files import check_configs, shipped_configs, with_shipped
+from wav2uti.config_files import check_configs, with_shipped
 from wav2uti.errors import InputError
+from wav2uti.shipped import shipped_configs
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 LAUGH = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

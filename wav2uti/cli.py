@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from wav2uti.errors import InputError, Terminated, unwrapped
 from wav2uti.names import printable
@@ -39,6 +39,7 @@ COMMANDS = {
     "export": Command("wav2uti.report.export:export", "write a trained model as safetensors, with a model card"),
     "push": Command("wav2uti.report.push:push", "publish a trained model on the Hugging Face hub, or in a folder"),
     "predict": Command("wav2uti.video.predict:predict", "draw the tongue for a recording of speech: an mp4 with sound"),
+    "completion": Command("wav2uti.completion.command:completion", "let bash, zsh or fish complete with the tab key"),
 }
 # These hand their arguments to LightningCLI, which has a parser of its own.
 LIGHTNING = ("fit", "validate", "test")
@@ -64,7 +65,7 @@ def main(args: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments[:1]).command
     warnings.showwarning = _one_line_warning
     try:
-        function = _function(COMMANDS[chosen])
+        function = function_of(COMMANDS[chosen])
         if chosen in LIGHTNING:
             function(arguments[1:])
         else:
@@ -97,7 +98,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _function(command: Command) -> Callable[..., None]:
+def function_of(command: Command) -> Callable[..., None]:
+    """What runs a command; its module is imported now."""
     module, name = command.function.split(":")
     function: Callable[..., None] = getattr(importlib.import_module(module), name)
     return function
@@ -114,10 +116,10 @@ def _call(function: Callable[..., None], name: str, arguments: list[str], option
     several = [parameter for parameter in needed if get_origin(types[parameter]) is list]
     parser.add_function_arguments(function, as_positional=True, skip={*optional, *several})
     for parameter in several:
-        help = _help(function, parameter)
+        help = described(function, parameter)
         parser.add_argument(parameter, nargs="+", type=get_args(types[parameter])[0], help=help)
     for parameter in optional:
-        parser.add_argument(parameter, nargs="?", type=types[parameter], help=_help(function, parameter))
+        parser.add_argument(parameter, nargs="?", type=types[parameter], help=described(function, parameter))
     for argument in arguments:
         if "\0" in argument or any("\ud800" <= character <= "\udfff" for character in argument):
             raise InputError(f"The argument {argument} is no text in UTF-8: rename the file, or give another text.")
@@ -131,8 +133,8 @@ def _call(function: Callable[..., None], name: str, arguments: list[str], option
     function(**options)
 
 
-def _help(function: Callable[..., None], parameter: str) -> str:
-    """What the docstring says of a parameter."""
+def described(function: Callable[..., Any], parameter: str) -> str:
+    """What the docstring of a function or a class says of a parameter."""
     lines = inspect.cleandoc(function.__doc__ or "").splitlines()
     return next((line.split(": ", 1)[1] for line in lines if line.strip().startswith(f"{parameter}: ")), "")
 

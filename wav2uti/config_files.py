@@ -11,19 +11,10 @@ import yaml
 
 from wav2uti.errors import InputError
 from wav2uti.files import content_of
+from wav2uti.shipped import shipped_configs
 
 MOST_BYTES = 1 << 20
 MOST_VALUES = 100_000  # of a config whose aliases are written out; a run's own has 500
-
-
-def shipped_configs() -> dict[str, Path]:
-    """The configs that come with the package, by their names: `a_t_64`, `trainer/cpu`."""
-    package = Path(__file__).parent
-    # A wheel has them inside; a checkout has them beside the package.
-    folder = next((f for f in (package / "configs", package.parent / "configs") if (f / "debug.yaml").is_file()), None)
-    if folder is None:
-        return {}
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
 
 
 def with_shipped(args: Sequence[str]) -> list[str]:
