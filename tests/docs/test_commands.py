@@ -18,6 +18,8 @@ from pages import COMMAND, BadPage, Block, blocks, pages
 from raw_ultrasound import write_recording
 from shell import check, commands
 
+from wav2uti.cli import COMMANDS, LIGHTNING
+
 TUTORIAL = REPOSITORY / "docs" / "tutorial" / "index.md"
 # The front page shows commands with made-up names of files; the pages behind it run the same ones.
 READ_ONLY = {"README.md", "SECURITY.md"}
@@ -87,6 +89,16 @@ def test_what_is_not_run_is_understood(path: Path, monkeypatch: pytest.MonkeyPat
                         check(words, patch)
                     except Exception as error:
                         raise AssertionError(f"{block.place}: {shlex.join(words)}") from error
+
+
+def test_every_command_is_in_the_reference() -> None:
+    text = (REPOSITORY / "docs" / "reference" / "commands.md").read_text()
+    for name, command in COMMANDS.items():
+        assert f"`{name}`" in text, name
+        if name not in LIGHTNING:
+            path = command.function.replace(":", ".")
+            assert f"::: {path}\n" in text
+            assert f"[`{name}`](#{path})" in text
 
 
 @pytest.fixture(scope="session")

@@ -122,6 +122,13 @@ def test_prepare_stores_recordings_and_embeddings(tmp_path: Path, corpus: Path, 
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["shard-00000.h5"]
 
 
+def test_a_reader_of_the_users_own(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given as a class, it is asked alone; none of ours knows its files."""
+    monkeypatch.setattr(search, "READERS", ())
+    run(corpus, tmp_path / "out", layout=FakeReader, workers=1)
+    assert stored(tmp_path / "out") == ["a1", "a2", "b1[x]"]
+
+
 def test_bad_recording_is_reported_and_left_out(tmp_path: Path, corpus: Path, capsys: Any) -> None:
     fill(corpus, "a1", "a2_bad[1]", "b1")
     run(corpus, tmp_path / "out")

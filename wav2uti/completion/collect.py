@@ -137,9 +137,9 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _flat(hint: Any) -> Iterator[Any]:
-    """A type, or the members of a union."""
+    """A type, or the members of a union; `type[...]` is one, whose classes are not made from options."""
     members = [part for part in get_args(hint) if part is not NoneType]
-    if get_origin(hint) in (None, Literal, list, dict, tuple) or not members:
+    if get_origin(hint) in (None, Literal, list, dict, tuple, type) or not members:
         yield hint
     elif get_origin(hint) is not Callable:
         for part in members:

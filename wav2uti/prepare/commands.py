@@ -80,7 +80,7 @@ def prepare(
     source: Path,
     out: Path | None = None,
     size: int = 112,
-    layout: Layout | Reader | None = None,
+    layout: Layout | type[Reader] | None = None,
     dry_run: bool = False,
     acoustic: AcousticEncoder | None = None,
     text: TextEncoder | None = None,
@@ -137,8 +137,9 @@ def prepare(
     except ValueError as error:
         raise InputError(f"--crop {crop!r} is no crop: give {error}.") from error
     given = Given(crop=place, hflip=hflip or None, offset=offset or None, language=language or None)
+    reader = layout() if isinstance(layout, type) else layout
     candidates = find_recordings(
-        source, layout, given, NamePattern(names) if names else None, read_table(about) if about else None
+        source, reader, given, NamePattern(names) if names else None, read_table(about) if about else None
     )
     about_layouts = {candidate.reader.name: candidate.reader.about for candidate in candidates}
     for name, count in Counter(candidate.reader.name for candidate in candidates).items():
