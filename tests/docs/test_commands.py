@@ -150,8 +150,14 @@ def follow(path: Path, folder: Path, programs: Path, given: dict[str, str] | Non
     }
     done = subprocess.run(
         ["bash", "-c", script(blocks_of(path), given or {})],
-        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
     assert done.returncode == 0, f"{path} stopped here:\n{done.stdout[-4000:]}"
     return done.stdout
 
