@@ -19,10 +19,10 @@ from wav2uti.training.dashboards import TensorBoardRun, WandBRun
 class SavedConfig(SaveConfigCallback):
     """Writes `config.yaml`, as Lightning's own does, and gives the same to the dashboards."""
 
-    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """To the dashboards; called on the first process only."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """To the dashboards, which are there now: LightningCLI lists this callback after the config's."""
         shown = [logger for logger in trainer.loggers if isinstance(logger, WandBRun | TensorBoardRun)]
-        if not shown:
+        if not (shown and trainer.is_global_zero):
             return
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         about = about_run(cast(Task, pl_module), cast(Any, trainer).datamodule)

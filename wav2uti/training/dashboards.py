@@ -9,7 +9,8 @@ import re
 import secrets
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -31,22 +32,52 @@ _BY_SIGMA = re.compile(r"(?P<loss>.*loss)_sigma_(?P<from>[^_]+)_[^_]+")
 
 
 class Dashboard(Callback):
-    """Adds a logger to those of the trainer, as soon as the folder of the run is known."""
+    """Adds a logger to those of the trainer, when it is known from which checkpoint the training goes on."""
+
+    logger: Logger | None = None
 
     @abstractmethod
     def opened(self, folder: Path, trainer: pl.Trainer) -> Logger:
         """The logger of a run in a folder."""
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Adds it, once; all processes are asked for the folder."""
-        log_dir = trainer.log_dir
-        if cast(Any, trainer).fast_dev_run or any(getattr(logger, "of", None) is self for logger in trainer.loggers):
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A training begins or goes on."""
+        self._add(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The command `validate`, or the validation of a training, which has its logger."""
+        self._add(trainer)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The command `test`."""
+        self._add(trainer)
+
+    def _add(self, trainer: pl.Trainer) -> None:
+        if cast(Any, trainer).fast_dev_run or (self.logger is not None and self.logger in trainer.loggers):
             return
-        logger = self.opened(_run_folder(trainer) or Path(log_dir or trainer.default_root_dir), trainer)
-        logger.of = self  # type: ignore[attr-defined]
-        trainer.loggers = [*trainer.loggers, logger]
-        if hasattr(logger, "experiment"):
-            _ = logger.experiment  # the user's mistakes are told before anything is trained
+        log_dir = trainer.log_dir  # of all processes, who must be asked together
+        self.logger = self.opened(_run_folder(trainer) or Path(log_dir or trainer.default_root_dir), trainer)
+        trainer.loggers = [*trainer.loggers, self.logger]
+        _ = cast(Any, self.logger).experiment  # the user's mistakes are told before anything is trained
+
+
+class Attempts:
+    """For a logger: what a dashboard refuses is told once, and is no reason to end a training."""
+
+    failed = False
+
+    @contextmanager
+    def attempt(self, name: str) -> Iterator[None]:
+        """Go on after the block, whatever happens in it."""
+        try:
+            yield
+        except Exception as error:
+            if not self.failed:
+                told = (
+                    f"{name} does not take what is logged ({_sentence(error)}); training goes on, metrics.csv has it."
+                )
+                warnings.warn(told, stacklevel=2)
+            self.failed = True
 
 
 class WandB(Dashboard):
@@ -90,7 +121,7 @@ class WandB(Dashboard):
         )
 
 
-class WandBRun(WandbLogger):
+class WandBRun(Attempts, WandbLogger):
     """Lightning's logger, whose rows have the step of the training as W&B's own.
 
     A training that goes on logs the steps since its last checkpoint again, to the bit the same; W&B leaves them out,
@@ -146,7 +177,8 @@ class WandBRun(WandbLogger):
         # W&B leaves a row out that comes after a later one.
         self.last = max(self.last, step or 0)
         row = {**metrics, **histograms(metrics), "trainer/global_step": self.last if step is None else step}
-        self.experiment.log(row, step=self.last)
+        with self.attempt("Weights & Biases"):
+            self.experiment.log(row, step=self.last)
 
     @rank_zero_only
     def log_run(self, config: dict[str, Any], about: dict[str, Any]) -> None:
@@ -178,8 +210,20 @@ class TensorBoard(Dashboard):
         return TensorBoardRun(str(folder), name="", version="tensorboard", flush_secs=self.flush_secs)
 
 
-class TensorBoardRun(TensorBoardLogger):
-    """Lightning's logger, with the config as text."""
+class TensorBoardRun(Attempts, TensorBoardLogger):
+    """Lightning's logger, with the config as text, and without what it is told twice: a checkpoint logs its step."""
+
+    def __init__(self, save_dir: str, **options: Any) -> None:
+        super().__init__(save_dir, **options)
+        self.told: tuple[int | None, dict[str, Any]] = (None, {})  # the newest step, and what was logged of it
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Values of a step."""
+        known = self.told[1] if self.told[0] == step else {}
+        with self.attempt("TensorBoard"):
+            super().log_metrics({name: value for name, value in metrics.items() if name not in known}, step)
+        self.told = (step, known | dict(metrics))
 
     @rank_zero_only
     def log_run(self, config: dict[str, Any], about: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def write_side_by_side(
 def beside(videos: Sequence[Labelled]) -> Iterator[NDArray[np.uint8]]:
     """One picture a frame, uint8 (height, width): the videos enlarged, with their labels below and a gap between."""
     width = enlarged(videos[0][1][0]).shape[1]
-    strips = [caption_strip(label, width) for label, _ in videos]
+    strips = [caption_strip(label or " ", width) for label, _ in videos]
     tallest = max(map(len, strips))
     strips = [np.pad(strip, ((0, tallest - len(strip)), (0, 0)), mode="edge") for strip in strips]
     for frames in zip(*(frames for _, frames in videos), strict=True):
