@@ -4,10 +4,12 @@ BIN := .venv/bin
 DEMO_CORPUS := data/simulated-32
 DEMO_RUN := runs/simulated/demo
 DEMO_FRAMES := runs/simulated_frames/demo
+# A sentence of a simulated speaker that the model in the box was not trained on.
+SENTENCE := s41_u007
 # Two utterances of speakers that training never sees (configs/simulated.yaml, data.test_speakers).
 DEMO_RECORDINGS := s14_u004 s15_u011
 
-.PHONY: help install demo benchmark test test-all lint format audit clean
+.PHONY: help install demo train-demo benchmark shipped test test-all lint format audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -20,7 +22,14 @@ install: .venv/.installed  ## make .venv with the package and its test extra
 	$(BIN)/python -m pip install --editable '.[test]'
 	touch $@
 
-demo: install  ## the whole job on simulated data: corpus, training, scores, video
+demo: install  ## draw a sentence with the model in the box: the first video, minutes after a clone
+	$(BIN)/wav2uti predict --ckpt_path simulated-64 --shards wav2uti/pretrained/example.h5 --recording $(SENTENCE)
+	@echo
+	@echo 'SIMULATED: a model tongue, none a person'"'"'s; above what the corpus shows, below what the model drew from the sound.'
+	@echo 'video:  predictions/$(SENTENCE).mp4'
+	@echo 'sheet:  predictions/$(SENTENCE).png'
+
+train-demo: install  ## the whole job on simulated data: corpus, training, scores, video (15 minutes)
 	$(BIN)/wav2uti simulate $(DEMO_CORPUS) --speakers 16 --utterances 15 --size 32 --seed 0
 	$(BIN)/wav2uti fit --config configs/simulated.yaml --config configs/simulated_frames.yaml \
 	    --data.shards $(DEMO_CORPUS) --trainer.logger.init_args.version demo
@@ -43,6 +52,9 @@ demo: install  ## the whole job on simulated data: corpus, training, scores, vid
 
 benchmark: install  ## simulated-64: DNN, A and A+T trained and scored; stopped, it goes on (hours; I3D=FILE for FVD)
 	$(BIN)/python benchmarks/simulated_64.py $(if $(I3D),--i3d $(I3D))
+
+shipped: install  ## train the model in the box again (hours; I3D=FILE for FVD)
+	$(BIN)/python benchmarks/shipped.py $(if $(I3D),--i3d $(I3D))
 
 test: install  ## the fast tests (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not slow'

@@ -36,7 +36,7 @@ from wav2uti.diffusion.guidance import Guidance
 from wav2uti.diffusion.sampler import DPMSolver
 from wav2uti.diffusion.windows import Windows, split
 from wav2uti.tasks.base import Task
-from wav2uti.video.predict import load
+from wav2uti.video.predictor import load
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A new process has its parent's greatest memory for its own until it is larger: this one between them is small.

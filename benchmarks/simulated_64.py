@@ -50,6 +50,7 @@ class Training:
         configs: under configs/, the later ones changing the earlier.
         options: further ones of the command.
         draft, start: the trainings that this one takes its draft and its first weights from.
+        steps: of the optimizer; 0 for those that the configs state.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Training:
     options: tuple[str, ...] = ()
     draft: "Training | None" = None
     start: "Training | None" = None
+    steps: int = 0
 
     @property
     def folder(self) -> Path:
@@ -75,8 +77,10 @@ class Training:
         return [*dict.fromkeys(earlier), self]
 
     @property
-    def steps(self) -> int:
-        """Of the optimizer, as the configs say."""
+    def all_steps(self) -> int:
+        """Of the optimizer."""
+        if self.steps:
+            return self.steps
         stated = [yaml.safe_load(Path(f"configs/{name}.yaml").read_text())["trainer"] for name in self.configs]
         return int([trainer["max_steps"] for trainer in stated if "max_steps" in trainer][-1])
 
@@ -123,10 +127,13 @@ def run(arguments: list[str], log: Path, minutes: Path | None = None) -> None:
 def train(training: Training) -> None:
     """Train it, or go on where it was stopped, unless it is done."""
     state = torch.load(training.checkpoint, weights_only=True, mmap=True) if training.checkpoint.exists() else None
-    if state is not None and state["global_step"] >= training.steps:
+    if state is not None and state["global_step"] >= training.all_steps:
         return
     arguments = ["fit", *(f"--config=configs/{name}.yaml" for name in training.configs), *training.options]
     arguments += ["--trainer.logger.init_args.version", training.name, "--trainer.enable_progress_bar", "false"]
+    if training.steps:
+        arguments += ["--trainer.max_steps", str(training.steps)]
+        arguments += ["--model.init_args.lr_scheduler.init_args.total_steps", str(training.steps)]
     if state is not None:
         arguments += ["--ckpt_path", str(training.checkpoint)]
         # The logger begins its file anew.
@@ -250,7 +257,7 @@ def main() -> None:
                 if name in results
             },
             "training_steps": {
-                name: {t.configs[-1]: t.steps for t in training.before}
+                name: {t.configs[-1]: t.all_steps for t in training.before}
                 for name, training in last.items()
                 if name in results
             },

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import Run
+from conftest import Run, fit_debug
 
 from wav2uti.baseline.dnn import Dnn
 from wav2uti.condition.fusion import Fusion
@@ -138,3 +139,22 @@ def test_what_is_at_the_border_is_taken() -> None:
 
 def test_checkpoints_still_load(run: Run) -> None:
     assert Task.from_checkpoint(run.checkpoint).facts["size"] == 16
+
+
+@pytest.mark.parametrize(
+    ("precision", "able", "told"),
+    [("bf16-mixed", False, True), ("bf16-mixed", True, False), ("32-true", False, False)],
+)
+def test_bfloat16_on_a_processor_without_it_is_told(
+    precision: str,
+    able: bool,
+    told: bool,
+    simulated: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    processor = {"architecture": "x86_64", "avx512_bf16": able, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor, raising=False)
+    fit_debug(simulated, tmp_path, f"--trainer.precision={precision}", "--trainer.max_steps=1")
+    assert ("imitates them" in capsys.readouterr().err) == told

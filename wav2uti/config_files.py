@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,7 +22,7 @@ def check_configs(args: Sequence[str]) -> None:
     """
     for path in _named(args):
         if os.path.isfile(path):  # noqa: PTH113 (never raises); LightningCLI says what else is wrong
-            _check(path)
+            read_config(path)
 
 
 def _named(args: Sequence[str]) -> Iterator[Path]:
@@ -32,12 +33,13 @@ def _named(args: Sequence[str]) -> Iterator[Path]:
             yield from [Path(value)] if equals else map(Path, args[place + 1 : place + 2])
 
 
-def _check(path: Path) -> None:
+def read_config(path: Path) -> Any:
+    """What a YAML file says; see `check_configs`."""
     try:
         text = content_of(path, MOST_BYTES).decode("utf-8-sig")
         if (node := yaml.compose(text, yaml.SafeLoader)) is not None and _size(node, {}) > MOST_VALUES:
             raise InputError(f"{path} stands for more than {MOST_VALUES} values by its aliases: write out fewer.")
-        yaml.safe_load(text)
+        return yaml.safe_load(text)
     except InputError:
         raise
     except (ValueError, RecursionError, yaml.YAMLError) as error:

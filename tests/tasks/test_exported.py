@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import REPOSITORY, Run, fit_debug
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from wav2uti.cli import main
+from wav2uti.diffusion.guidance import Guidance
+from wav2uti.diffusion.sampler import DPMSolver, StochasticHeun
 from wav2uti.errors import InputError
 from wav2uti.tasks.base import Task
 from wav2uti.tasks.exported import read_exported, write_exported
-from wav2uti.video.predict import listed, load
+from wav2uti.video.predict import listed
+from wav2uti.video.predictor import load
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +77,54 @@ def test_the_same_pictures_bit_for_bit(run: Run, model: Path) -> None:
     np.testing.assert_array_equal(one, two)
     other = load(model, "cpu").generate(speech, "ba", steps=2, seed=1)
     assert (one != other).any()
+
+
+def test_it_draws_as_its_drawing_says(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "drawing.yaml"
+    sampler = {"class_path": "StochasticHeun", "init_args": {"steps": 2, "sigma_max": 5.0, "s_churn": 0.0}}
+    config.write_text(yaml.safe_dump({"model": {"init_args": {"sampler": sampler, "guidance": {"scale": 1.0}}}}))
+    assert main(["export", str(run.checkpoint), "model", "--license=mit", f"--drawing={config}"]) == 0
+    speech = 0.1 * np.random.default_rng(0).normal(size=4000).astype(np.float32)
+    drawn = load("model", "cpu").generate(speech)
+    same = StochasticHeun(steps=2, sigma_max=5.0, s_churn=0.0)
+    told = load(run.checkpoint, "cpu").generate(speech, sampler=same, guidance=Guidance(scale=1.0))
+    np.testing.assert_array_equal(drawn, told)
+    other = load("model", "cpu").generate(speech, sampler=DPMSolver(steps=2), guidance=Guidance(scale=1.0))
+    assert (drawn != other).any()
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ("model: {init_args: {net: UNet}}", "does not say how a model draws"),
+        ("model: {init_args: {sampler: {class_path: Heron}}}", "correct the config"),
+        ("model: {init_args: {sampler: {class_path: Euler, init_args: {steps: 0}}}}", "steps"),
+        ("model: {init_args: {guidance: {scale: 2, weak: a.ckpt}}}", "guidance.weak does not go into"),
+    ],
+)
+def test_a_config_that_does_not_say_how_to_draw(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], config: str, sentence: str
+) -> None:
+    (tmp_path / "drawing.yaml").write_text(config)
+    assert main(["export", str(run.checkpoint), "model", "--drawing=drawing.yaml"]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not Path("model").exists()
+
+
+def test_the_reference_frame_goes_along(run: Run) -> None:
+    picture = np.arange(0, 256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(picture).save("frame.png")
+    assert main(["export", str(run.checkpoint), "model", "--license=mit", "--reference=frame.png"]) == 0
+    np.testing.assert_array_equal(np.asarray(Image.open("model/reference.png")), picture)
+
+
+def test_no_reference_frame_for_a_model_that_asks_for_none(
+    simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without = fit_debug(simulated, tmp_path, "--data.reference=none", "--trainer.max_steps=1")
+    Image.fromarray(np.zeros((16, 16), dtype=np.uint8)).save("frame.png")
+    assert main(["export", str(without.checkpoint), "model", "--reference=frame.png"]) == 2
+    assert "trained without reference frames" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -17,7 +17,8 @@ from wav2uti.clock import samples_at
 from wav2uti.diffusion.guidance import Guidance
 from wav2uti.errors import InputError
 from wav2uti.tasks.diffusion import DiffusionTask
-from wav2uti.video.predict import load, newest_checkpoint
+from wav2uti.video.predict import newest_checkpoint
+from wav2uti.video.predictor import load
 
 
 def sine(path: Path, seconds: float, rate: int, channels: int = 1, **options: str) -> Path:
@@ -105,6 +106,19 @@ def test_python_interface(run: Run) -> None:
         model.stream(audio[:100])  # told at once, not when the first frame is asked for
     with pytest.raises(InputError, match="less than a frame"):
         model.generate(audio[:100])
+
+
+def test_the_package_loads_models_and_imports_no_torch_for_it() -> None:
+    import subprocess
+    import sys
+
+    import wav2uti
+
+    assert wav2uti.load is load
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        _ = wav2uti.lode
+    lean = "import sys, wav2uti, wav2uti.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", lean], check=False).returncode == 0
 
 
 def test_an_interrupted_command_leaves_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

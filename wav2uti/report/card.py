@@ -120,8 +120,8 @@ def _use(config: Mapping[str, Any], facts: Mapping[str, Any], folder: str) -> st
     command += " --reference frame.png" if facts.get("reference") else ""
     listed = "[" + ", ".join(f'"{part}"' for part in paths.split(",")) + "]" if "," in paths else f'"{paths}"'
     return (
-        f"```sh\n{command}\n```\n\n```python\nfrom wav2uti.video.predict import load; from wav2uti.speech.audio import "
-        f'read_speech\nframes = load({listed}).generate(read_speech("speech.wav"))  # uint8 (T, H, W)\n```'
+        f"```sh\n{command}\n```\n\n```python\nimport wav2uti\nfrom wav2uti.speech.audio import read_speech\n\n"
+        f'frames = wav2uti.load({listed}).generate(read_speech("speech.wav"))  # uint8 (T, H, W)\n```'
     )
 
 

@@ -1,19 +1,38 @@
 """`wav2uti export`: a trained model as safetensors, plain JSON and a model card."""
 
+import io
 import warnings
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from jsonargparse import ArgumentError, ArgumentParser
+from PIL import Image
+
+from wav2uti.config_files import read_config
+from wav2uti.diffusion.guidance import Guidance
+from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
 from wav2uti.report.card import UNKNOWN, encoders, is_hub_id, model_card, pretrained
 from wav2uti.report.runs import Metrics, read_metrics
 from wav2uti.tasks.checkpoint import read_checkpoint
-from wav2uti.tasks.exported import WEIGHTS, write_exported
+from wav2uti.tasks.exported import REFERENCE, WEIGHTS, write_exported
+from wav2uti.video.reference_frame import read_reference
 
+# Of a config's model: what decides how clips are drawn, which no checkpoint stores.
+DRAWING = ("sampler", "guidance", "overlap")
 NONE = "None: the model was not tested when it was exported (`wav2uti test`)."
 
 
-def export(checkpoint: Path, folder: Path, license: str = UNKNOWN, metrics: Path | None = None) -> None:
+def export(
+    checkpoint: Path,
+    folder: Path,
+    license: str = UNKNOWN,
+    metrics: Path | None = None,
+    drawing: Path | None = None,
+    reference: Path | None = None,
+) -> None:
     """Write a trained model without pickles: FOLDER/model.safetensors, config.json and README.md, its model card.
 
     The weights are those that `predict` uses, averaged where training averaged them; no optimizer. The folder can be
@@ -24,6 +43,9 @@ def export(checkpoint: Path, folder: Path, license: str = UNKNOWN, metrics: Path
         folder: to write; it must not exist or be empty.
         license: licence of the weights, such as cc-by-nc-4.0; the card says "unknown" where none is given.
         metrics: metrics.json of a test of this checkpoint; by default that of its run, if it is of this checkpoint.
+        drawing: YAML whose sampler, guidance and overlap the exported model draws with where it is told no others, such
+            as the config that it was tested with.
+        reference: picture of the frame that the exported model is given where its user gives none.
     """
     if checkpoint.is_dir():
         raise InputError(f"{checkpoint} is a folder: give the .ckpt file of a `wav2uti fit` run.")
@@ -31,7 +53,16 @@ def export(checkpoint: Path, folder: Path, license: str = UNKNOWN, metrics: Path
         raise InputError("--license is the name of a licence on one line, such as cc-by-nc-4.0.")
     content = read_checkpoint(checkpoint, mmap=True)
     scores = _scores(checkpoint) if metrics is None else read_metrics(metrics)
-    write_exported(folder, content, lambda config: model_card(config, folder.resolve().name, license.strip(), scores))
+    options = content["hyper_parameters"]
+    if drawing is not None:
+        if "sigma_data" not in options:
+            raise InputError(f"{checkpoint} is no diffusion model and draws without a sampler: leave out --drawing.")
+        content = {**content, "hyper_parameters": {**options, **_drawing(drawing)}}
+    others = {}
+    if reference is not None:
+        others[REFERENCE] = _png(reference, options.get("facts") or {})
+    name = folder.resolve().name
+    write_exported(folder, content, lambda config: model_card(config, name, license.strip(), scores), others)
     if license.lower() == UNKNOWN:
         warnings.warn("the model card says that the licence is unknown; give one with --license.", stacklevel=2)
     if isinstance(scores, str):
@@ -45,6 +76,37 @@ def export(checkpoint: Path, folder: Path, license: str = UNKNOWN, metrics: Path
             )
     size, before = (folder / WEIGHTS).stat().st_size, checkpoint.stat().st_size
     print(f"model: {folder} ({size:,} bytes of weights; the checkpoint has {before:,})")
+
+
+def _drawing(path: Path) -> dict[str, Any]:
+    """Of a config of a diffusion model, how it draws."""
+    config = read_config(path)
+    for name in ("model", "init_args"):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    found = {name: config[name] for name in DRAWING if name in config} if isinstance(config, Mapping) else {}
+    if not found:
+        raise InputError(f"{path} does not say how a model draws: give a config with model.init_args.sampler.")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--sampler", type=Sampler)
+    parser.add_argument("--guidance", type=Guidance)
+    parser.add_argument("--overlap", type=int)
+    try:
+        parsed = parser.parse_object(found).as_dict()
+        parser.instantiate_classes(parser.parse_object(found))
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())[:300].rstrip('.')}; correct the config.") from error
+    if (parsed.get("guidance") or {}).get("weak"):
+        raise InputError(f"{path}: a second checkpoint as guidance.weak does not go into an exported model; remove it.")
+    return {name: parsed[name] for name in found}
+
+
+def _png(path: Path, facts: Mapping[str, Any]) -> bytes:
+    """A reference frame at the size of the model's frames."""
+    if not facts.get("reference"):
+        raise InputError("This model was trained without reference frames: leave out --reference.")
+    file = io.BytesIO()
+    Image.fromarray(read_reference(path, facts["size"])).save(file, format="PNG")
+    return file.getvalue()
 
 
 def _scores(checkpoint: Path) -> Metrics | str:

@@ -54,7 +54,7 @@ def clip_groups(clips: Sequence[Clip]) -> tuple[list[Group], str]:
 def spoken_groups(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
     """A group for each recording of which every run has `predictions/NAME.mp4`, with sound; and warnings.
 
-    Where one of them has the corpus's own video (see `video.predict.TRUTH`), it comes first.
+    Where one of them has the corpus's own video (see `video.write.TRUTH`), it comes first.
     """
     videos_of = [sorted(run.folder.glob("predictions/*.mp4")) for run in runs]
     truth = {

@@ -4,6 +4,7 @@
     config.json         the class, its options, the facts of its data: all that rebuilds the task; size and sha256 of
                         the weights, so that a damaged or exchanged file is told from the right one
     README.md           the model card
+    reference.png       the reference frame of a speaker that it is given where its user gives none; not in all
 
 Format version 1. A checkpoint of Lightning holds the averaged weights, the weights that were averaged and two moments
 of each for the optimizer; a folder holds the first of these four.
@@ -25,18 +26,24 @@ from wav2uti.tasks.allowed import check_named
 
 FORMAT = "wav2uti"
 VERSION = 1
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+WEIGHTS, CONFIG, CARD, REFERENCE = "model.safetensors", "config.json", "README.md", "reference.png"
 LARGEST_CONFIG = 16 * 2**20  # bytes; a config has some thousands
 AGAIN = "export or copy it again"
 
 
-def write_exported(folder: Path, checkpoint: Mapping[str, Any], card: Callable[[dict[str, Any]], str]) -> None:
+def write_exported(
+    folder: Path,
+    checkpoint: Mapping[str, Any],
+    card: Callable[[dict[str, Any]], str],
+    others: Mapping[str, bytes] | None = None,
+) -> None:
     """Write a checkpoint's model as a folder, whole or not at all.
 
     Args:
         folder: must not exist, or be empty.
         checkpoint: as `read_checkpoint` gives it.
         card: makes the model card of what config.json says.
+        others: contents of further files, by name.
 
     Raises:
         InputError: the folder is not empty or cannot be written; the options are not plain JSON.
@@ -54,6 +61,8 @@ def write_exported(folder: Path, checkpoint: Mapping[str, Any], card: Callable[[
         (part / CONFIG).write_text(text + "\n", encoding="utf-8")
         (part / WEIGHTS).chmod((part / CONFIG).stat().st_mode)  # safetensors lets nobody else read its file
         (part / CARD).write_text(card(json.loads(text)), encoding="utf-8")
+        for name, content in (others or {}).items():
+            (part / name).write_bytes(content)
 
 
 def read_exported(folder: Path) -> dict[str, Any]:
