@@ -226,7 +226,7 @@ def test_its_time_is_no_waiting_for_data() -> None:
     assert (watch.since, watch.ended) == (105.0, 105.0)
 
 
-def test_fewer_steps_for_a_quicker_look(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_steps_than_asked_for(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
     test_step = DiffusionTask.test_step
 

@@ -15,9 +15,8 @@ from wav2uti.video.side_by_side import beside, write_side_by_side
 
 def slope(level: int, frames: int = 5, size: int = 16) -> NDArray[np.uint8]:
     """Frames that are brighter to the right, and from one to the next."""
-    return np.broadcast_to(
-        level + 5 * np.arange(size) + 9 * np.arange(frames)[:, None, None], (frames, size, size)
-    ).astype(np.uint8)
+    levels = level + 5 * np.arange(size) + 9 * np.arange(frames)[:, None, None]
+    return np.broadcast_to(levels, (frames, size, size)).astype(np.uint8)
 
 
 def test_each_half_is_its_video(tmp_path: Path) -> None:
