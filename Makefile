@@ -9,7 +9,7 @@ SENTENCE := s41_u007
 # Two utterances of speakers that training never sees (configs/simulated.yaml, data.test_speakers).
 DEMO_RECORDINGS := s14_u004 s15_u011
 
-.PHONY: help install demo train-demo benchmark shipped test test-all lint format audit clean
+.PHONY: help install demo train-demo benchmark shipped test test-all lint format audit completion dist clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -55,6 +55,13 @@ benchmark: install  ## simulated-64: DNN, A and A+T trained and scored; stopped,
 
 shipped: install  ## train the model in the box again (hours; I3D=FILE for FVD)
 	$(BIN)/python benchmarks/shipped.py $(if $(I3D),--i3d $(I3D))
+
+completion: install  ## what shells complete, from the signatures of the commands
+	$(BIN)/python -m wav2uti.completion.collect
+
+dist: install  ## wheel and sdist, of the version that the git tags say
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation
 
 test: install  ## the fast tests (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not slow'

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from wav2uti.cli import main
-from wav2uti.config_files import check_configs
+from wav2uti.config_files import check_configs, with_shipped
 from wav2uti.errors import InputError
+from wav2uti.shipped import shipped_configs
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 LAUGH = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -49,3 +50,32 @@ def test_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (tmp_path / "a.yaml").write_text(LAUGH)
     assert main(["fit", f"--config={tmp_path / 'a.yaml'}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_shipped_config_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From anywhere; a file of the user's own goes before it."""
+    configs = CONFIGS[0].parent
+    shipped = shipped_configs()
+    assert shipped["trainer/cpu"] == configs / "trainer" / "cpu.yaml"
+    assert sorted(shipped.values()) == sorted(configs.rglob("*.yaml"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("a_t_64", "a_t_64.yaml", "configs/a_t_64.yaml"):
+        path = str(configs / "a_t_64.yaml")
+        assert with_shipped(["--config", name, "--x=1"]) == ["--config", path, "--x=1"]
+        assert with_shipped([f"--config={name}", f"-c={name}"]) == [f"--config={path}", f"-c={path}"]
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "a_t_64.yaml").write_text("a: 1")
+    assert with_shipped(["--config", "configs/a_t_64.yaml"]) == ["--config", "configs/a_t_64.yaml"]
+    assert with_shipped(["--config", "a_t_64"]) == ["--config", str(configs / "a_t_64.yaml")]
+    for odd in ("{a: 1}", str(tmp_path / "configs" / "a_t_64.yaml")):
+        assert with_shipped(["--config", odd]) == ["--config", odd]
+    assert with_shipped(["--config"]) == ["--config"]
+
+
+def test_a_config_that_is_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--config", "a_t_46"]) == 2
+    assert "There is no config a_t_46: give a YAML file, or the name of one" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"such as .*a_t_64 or"):
+        with_shipped(["--config=configs/a_t_65.yaml"])
+    with pytest.raises(InputError, match="There is no config"):
+        with_shipped([f"--config={tmp_path}"])

@@ -11,9 +11,8 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from wav2uti import __version__
 from wav2uti.errors import InputError, Terminated, unwrapped
 from wav2uti.names import printable
 
@@ -38,7 +37,9 @@ COMMANDS = {
     "report": Command("wav2uti.report.commands:report", "compare tested runs: tables, figures and a page with videos"),
     "score": Command("wav2uti.data.score:score", "score shards of generated recordings against the real ones"),
     "export": Command("wav2uti.report.export:export", "write a trained model as safetensors, with a model card"),
+    "push": Command("wav2uti.report.push:push", "publish a trained model on the Hugging Face hub, or in a folder"),
     "predict": Command("wav2uti.video.predict:predict", "draw the tongue for a recording of speech: an mp4 with sound"),
+    "completion": Command("wav2uti.completion.command:completion", "let bash, zsh or fish complete with the tab key"),
 }
 # These hand their arguments to LightningCLI, which has a parser of its own.
 LIGHTNING = ("fit", "validate", "test")
@@ -57,14 +58,14 @@ def main(args: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"wav2uti {__version__}")
+    parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         commands.add_parser(name, help=command.summary, add_help=False)
     chosen = parser.parse_args(arguments[:1]).command
     warnings.showwarning = _one_line_warning
     try:
-        function = _function(COMMANDS[chosen])
+        function = function_of(COMMANDS[chosen])
         if chosen in LIGHTNING:
             function(arguments[1:])
         else:
@@ -84,7 +85,21 @@ def main(args: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _function(command: Command) -> Callable[..., None]:
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import wav2uti
+
+        print(f"wav2uti {wav2uti.__version__}")
+        parser.exit()
+
+
+def function_of(command: Command) -> Callable[..., None]:
+    """What runs a command; its module is imported now."""
     module, name = command.function.split(":")
     function: Callable[..., None] = getattr(importlib.import_module(module), name)
     return function
@@ -101,10 +116,10 @@ def _call(function: Callable[..., None], name: str, arguments: list[str], option
     several = [parameter for parameter in needed if get_origin(types[parameter]) is list]
     parser.add_function_arguments(function, as_positional=True, skip={*optional, *several})
     for parameter in several:
-        help = _help(function, parameter)
+        help = described(function, parameter)
         parser.add_argument(parameter, nargs="+", type=get_args(types[parameter])[0], help=help)
     for parameter in optional:
-        parser.add_argument(parameter, nargs="?", type=types[parameter], help=_help(function, parameter))
+        parser.add_argument(parameter, nargs="?", type=types[parameter], help=described(function, parameter))
     for argument in arguments:
         if "\0" in argument or any("\ud800" <= character <= "\udfff" for character in argument):
             raise InputError(f"The argument {argument} is no text in UTF-8: rename the file, or give another text.")
@@ -118,8 +133,8 @@ def _call(function: Callable[..., None], name: str, arguments: list[str], option
     function(**options)
 
 
-def _help(function: Callable[..., None], parameter: str) -> str:
-    """What the docstring says of a parameter."""
+def described(function: Callable[..., Any], parameter: str) -> str:
+    """What the docstring of a function or a class says of a parameter."""
     lines = inspect.cleandoc(function.__doc__ or "").splitlines()
     return next((line.split(": ", 1)[1] for line in lines if line.strip().startswith(f"{parameter}: ")), "")
 

@@ -1,6 +1,8 @@
 """Config files before LightningCLI reads them: what it would answer with a traceback, or with hours, is told here."""
 
+import difflib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,46 @@ import yaml
 
 from wav2uti.errors import InputError
 from wav2uti.files import content_of
+from wav2uti.shipped import shipped_configs
 
 MOST_BYTES = 1 << 20
 MOST_VALUES = 100_000  # of a config whose aliases are written out; a run's own has 500
+
+
+def with_shipped(args: Sequence[str]) -> list[str]:
+    """A command line where `--config a_t_64` is the file of the shipped config.
+
+    So is configs/a_t_64.yaml where there is no such file, so that the lines of the documentation work from any folder.
+
+    Raises:
+        InputError: it names neither a file nor a shipped config.
+    """
+    found = list(args)
+    for place, argument in enumerate(args):
+        name, equals, value = argument.partition("=")
+        if name not in ("--config", "-c"):
+            continue
+        if equals:
+            found[place] = f"{name}={_path_of(value)}"
+        elif place + 1 < len(args):
+            found[place + 1] = _path_of(args[place + 1])
+    return found
+
+
+def _path_of(value: str) -> str:
+    """What --config gets for a value: the file, or where there is none of that name the shipped config."""
+    looks_like_a_name = re.fullmatch(r"[\w./-]+", value) is not None
+    if not looks_like_a_name or (os.path.exists(value) and not os.path.isdir(value)):  # noqa: PTH110, PTH112 (never raise)
+        return value
+    shipped = shipped_configs()
+    name = value.removeprefix("configs/").removesuffix(".yaml")
+    if name not in shipped:
+        close = difflib.get_close_matches(name, shipped, n=3) or ["a_t_64", "simulated"]
+        raise InputError(
+            f"There is no config {value}: give a YAML file, or the name of one that comes with wav2uti, such as "
+            f"{' or '.join(close)}."
+        )
+    return str(shipped[name])
 
 
 def check_configs(args: Sequence[str]) -> None:

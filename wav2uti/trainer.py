@@ -24,13 +24,14 @@ import wav2uti.training.gallery
 import wav2uti.training.log
 import wav2uti.training.sharded
 import wav2uti.training.watch  # noqa: F401
-from wav2uti.config_files import check_configs
+from wav2uti.config_files import check_configs, with_shipped
 from wav2uti.data.module import ClipData
 from wav2uti.errors import InputError, Terminated, unwrapped
 from wav2uti.options import check_counts, check_numbers, check_shares
 from wav2uti.tasks.allowed import classes_named, trust
 from wav2uti.tasks.base import Task
 from wav2uti.tasks.checkpoint import CheckpointFile, check_checkpoint, read_checkpoint
+from wav2uti.tasks.located import located
 from wav2uti.training.checkpointing import Checkpointing, newest_whole
 from wav2uti.training.config import SavedConfig
 
@@ -54,6 +55,7 @@ def test(args: Sequence[str]) -> None:
 
 def _run(command: str, args: Sequence[str]) -> None:
     # The caller has taken our command's name off sys.argv already: args is the command line.
+    args = with_shipped(args)
     check_configs(args)
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     try:
@@ -107,7 +109,8 @@ class CLI(LightningCLI):
             go_on_in_the_newest_folder(self.config[command].trainer.logger)
         if path is None or path in ("best", "last", "hpc", "registry"):
             return
-        path = Path(path)
+        path = located(path)
+        self.config[command].ckpt_path = str(path)
         check_checkpoint(path)
         if not path.is_dir():
             super()._parse_ckpt_path()

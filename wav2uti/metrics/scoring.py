@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from wav2uti.errors import InputError
 from wav2uti.grey import to_grey
+from wav2uti.hub import is_kept_for_all
 from wav2uti.metrics.evaluation import ClipPlace, Evaluation
 from wav2uti.metrics.results import write_results
 from wav2uti.metrics.scorers import Lpips, Scorers, find_scorers
@@ -40,7 +41,7 @@ class Scoring(Callback):
 
     Args:
         output: file to write; by default `metrics.json` in the folder of the checkpoint's run, or without a
-            checkpoint in the folder of the logger.
+            checkpoint, or for a model from the hub or of the package, in the folder of the logger.
         uint8_wrapped: also give RMSE and PSNR as the published script has them, wrapped modulo 256 (see
             `metrics.pixel`): only to set beside the paper's tables.
         lpips: networks for LPIPS: squeeze, alex, vgg.
@@ -163,7 +164,7 @@ def _run_folder(trainer: pl.Trainer) -> Path | None:
     if not trainer.ckpt_path:
         return None
     if Path(trainer.ckpt_path).is_dir():  # an exported model
-        return Path(trainer.ckpt_path)
+        return None if is_kept_for_all(Path(trainer.ckpt_path)) else Path(trainer.ckpt_path)
     folder = Path(trainer.ckpt_path).parent
     return folder.parent if folder.name == "checkpoints" else folder
 

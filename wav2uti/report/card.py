@@ -18,26 +18,32 @@ LICENCES = (
     "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0",
     "other", UNKNOWN,
 )  # fmt: skip
+NOT_NAMED = (
+    " Which corpus, and on what terms it may be used, the file does not say: name it here before you publish the model."
+)
 TAGS = ["ultrasound-tongue-imaging", "acoustic-to-articulatory-inversion", "speech", "video-generation", "phonetics"]
 
 
-def model_card(config: Mapping[str, Any], folder: str, licence: str, metrics: Metrics | str) -> str:
+def model_card(
+    config: Mapping[str, Any], name: str, licence: str, metrics: Metrics | str, data: str | None = None
+) -> str:
     """The card's text.
 
     Args:
         config: of config.json (`tasks.exported`).
-        folder: name of the model's folder.
+        name: what the model is called in the commands: its folder, or its repository on the hub.
         licence: an identifier of `LICENCES`, or any other name.
         metrics: scores of a test of this model, or the sentence why there are none.
+        data: what it was trained on and on what terms, in the words of who exports it.
     """
     facts = config["facts"]
     parts = [
-        f"---\n{yaml.safe_dump(_metadata(licence), sort_keys=False, allow_unicode=True)}---",
-        f"# {_plain(folder)}",
+        f"---\n{yaml.safe_dump(_metadata(licence, _title(name), metrics), sort_keys=False, allow_unicode=True)}---",
+        f"# {_title(name)}",
         _what(config, facts),
-        f"## Data\n\n{_data(facts)}",
+        f"## Data\n\n{_data(facts, data)}",
         f"## Licence\n\n{_licence(licence)}",
-        f"## Use\n\n{_use(config, facts, _plain(folder))}",
+        f"## Use\n\n{_use(config, facts, _plain(name))}",
         f"## What it needs\n\n{_needs(config, facts)}",
         f"## Scores\n\n{metrics if isinstance(metrics, str) else _scores(metrics)}",
         f"## What it is for, and what not\n\n{_purpose(facts)}",
@@ -68,10 +74,23 @@ def is_hub_id(model: str) -> bool:
     return re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", model) is not None
 
 
-def _metadata(licence: str) -> dict[str, Any]:
+def _metadata(licence: str, title: str, metrics: Metrics | str) -> dict[str, Any]:
     known = licence.lower() in LICENCES
     named = {"license": licence.lower()} if known else {"license": "other", "license_name": licence}
-    return {**named, "library_name": "wav2uti", "tags": TAGS}
+    about = {**named, "library_name": "wav2uti", "tags": TAGS}
+    return about if isinstance(metrics, str) else about | {"model-index": [_results(title, metrics)]}
+
+
+def _results(title: str, metrics: Metrics) -> dict[str, Any]:
+    """The scores as the hub lists them."""
+    scores = [
+        {"type": name, "name": _plain(shown(name).heading), "value": round(value, shown(name).digits)}
+        for name, value in metrics.scores.items()
+    ]
+    kind = {True: "SIMULATED", False: "recorded", None: "of unknown origin"}[metrics.simulated]
+    dataset = {"type": "custom", "name": f"speech and ultrasound, {kind}"}
+    task = {"type": "speech-to-ultrasound", "name": "speech to ultrasound tongue imaging"}
+    return {"name": title, "results": [{"task": task, "dataset": dataset, "metrics": scores}]}
 
 
 def _what(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
@@ -85,6 +104,8 @@ def _what(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         f"It has {config['weights']['values']:,} values in {config['weights']['tensors']} tensors"
         f"{', averaged over training' if config.get('averaged') else ''}, after {config['global_step']:,} steps.",
     ]
+    if config["weights"].get("half"):
+        lines.append("They are stored as float16 and used as float32.")
     if low := config["hyper_parameters"].get("low"):
         low = low.get("init_args", low)
         side = low.get("size", "?")
@@ -92,19 +113,18 @@ def _what(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     return " ".join(lines)
 
 
-def _data(facts: Mapping[str, Any]) -> str:
+def _data(facts: Mapping[str, Any], data: str | None) -> str:
     simulated = facts.get("simulated")
+    said = f" {_plain(data)}, as stated by who exported these weights." if data else ""
     if simulated is None:
-        return "The checkpoint does not say whether it was trained on simulated or on recorded data."
+        whether = "The checkpoint does not say whether it was trained on simulated or on recorded data."
+        return whether + (said or NOT_NAMED)
     if simulated:
         return (
             "**Trained on SIMULATED data**: the tongues are those of a model of the vocal tract, none a person's. "
-            "What it draws is no evidence about real speech."
+            f"What it draws is no evidence about real speech.{said}"
         )
-    return (
-        "Trained on recordings of speakers. Which corpus, and on what terms it may be used, the file does not say: "
-        "name it here before you publish the model."
-    )
+    return f"Trained on recordings of speakers.{said or NOT_NAMED}"
 
 
 def _licence(licence: str) -> str:
@@ -184,6 +204,8 @@ def _purpose(facts: Mapping[str, Any]) -> str:
     ]
     if facts.get("simulated"):
         lines.append("- It has seen simulated tongues only: no result of it is evidence about speech.")
+    else:
+        lines.append("- What its speakers agreed to when they were recorded bounds what it may be used for.")
     return "\n".join(lines)
 
 
@@ -198,6 +220,25 @@ def _files(config: Mapping[str, Any]) -> str:
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def renamed(card: str, name: str) -> str:
+    """A card whose commands call the model by another name, such as that of its repository on the hub.
+
+    >>> renamed("# m\\n\\nm is\\n```sh\\nx --ckpt_path m --text m\\n```", "owner/tongue").splitlines()
+    ['# tongue', '', 'm is', '```sh', 'x --ckpt_path owner/tongue --text m', '```']
+    """
+    title = re.search(r"^# (.+)$", card, re.MULTILINE)
+    if title is None:
+        return card
+    old, new = re.escape(title[1]), _plain(name)
+    for before, after in ((r"--ckpt_path (?:STAGE_BEFORE,)?", r"(?=\s)"), (r'load\((?:\["STAGE_BEFORE", )?"', '(?=")')):
+        card = re.sub(f"({before}){old}{after}", lambda match: match[1] + new, card)
+    return card.replace(title[0], f"# {_title(name)}", 1)
+
+
+def _title(name: str) -> str:
+    return _plain(name).rsplit("/", 1)[-1]
 
 
 def _plain(value: object) -> str:

@@ -32,6 +32,8 @@ def export(
     metrics: Path | None = None,
     drawing: Path | None = None,
     reference: Path | None = None,
+    data: str | None = None,
+    half: bool = False,
 ) -> None:
     """Write a trained model without pickles: FOLDER/model.safetensors, config.json and README.md, its model card.
 
@@ -46,11 +48,40 @@ def export(
         drawing: YAML whose sampler, guidance and overlap the exported model draws with where it is told no others, such
             as the config that it was tested with.
         reference: picture of the frame that the exported model is given where its user gives none.
+        data: what it was trained on and on what terms, for the card, such as "TaL1 and TaL80, CC BY-NC 4.0".
+        half: store the weights as float16, in half the room; they are rounded to 11 bits and used as float32.
     """
     if checkpoint.is_dir():
         raise InputError(f"{checkpoint} is a folder: give the .ckpt file of a `wav2uti fit` run.")
     if "\n" in license or not license.strip():
         raise InputError("--license is the name of a licence on one line, such as cc-by-nc-4.0.")
+    name = folder.resolve().name
+    content = write_model(checkpoint, folder, name, license, metrics, data, half, drawing, reference)
+    if license.lower() == UNKNOWN:
+        warnings.warn("the model card says that the licence is unknown; give one with --license.", stacklevel=2)
+    facts = content["hyper_parameters"].get("facts") or {}
+    for kind, model in ((kind, pretrained(spec)) for kind, spec in encoders(facts)):
+        if model is not None and not is_hub_id(model):
+            warnings.warn(
+                f"config.json and the card name the folder {model} ({kind}), which whoever uses the model needs.",
+                stacklevel=2,
+            )
+    size, before = (folder / WEIGHTS).stat().st_size, checkpoint.stat().st_size
+    print(f"model: {folder} ({size:,} bytes of weights; the checkpoint has {before:,})")
+
+
+def write_model(
+    checkpoint: Path,
+    folder: Path,
+    name: str,
+    license: str,
+    metrics: Path | None = None,
+    data: str | None = None,
+    half: bool = False,
+    drawing: Path | None = None,
+    reference: Path | None = None,
+) -> dict[str, Any]:
+    """Write the folder, with a card that calls the model by `name`; what the checkpoint holds. See `export`."""
     content = read_checkpoint(checkpoint, mmap=True)
     scores = _scores(checkpoint) if metrics is None else read_metrics(metrics)
     options = content["hyper_parameters"]
@@ -61,21 +92,12 @@ def export(
     others = {}
     if reference is not None:
         others[REFERENCE] = _png(reference, options.get("facts") or {})
-    name = folder.resolve().name
-    write_exported(folder, content, lambda config: model_card(config, name, license.strip(), scores), others)
-    if license.lower() == UNKNOWN:
-        warnings.warn("the model card says that the licence is unknown; give one with --license.", stacklevel=2)
+    write_exported(
+        folder, content, lambda config: model_card(config, name, license.strip(), scores, data), others, half
+    )
     if isinstance(scores, str):
-        warnings.warn(f"the model card has no scores. {scores}", stacklevel=2)
-    facts = content["hyper_parameters"].get("facts") or {}
-    for kind, model in ((kind, pretrained(spec)) for kind, spec in encoders(facts)):
-        if model is not None and not is_hub_id(model):
-            warnings.warn(
-                f"config.json and the card name the folder {model} ({kind}), which whoever uses the model needs.",
-                stacklevel=2,
-            )
-    size, before = (folder / WEIGHTS).stat().st_size, checkpoint.stat().st_size
-    print(f"model: {folder} ({size:,} bytes of weights; the checkpoint has {before:,})")
+        warnings.warn(f"the model card has no scores. {scores}", stacklevel=3)
+    return content
 
 
 def _drawing(path: Path) -> dict[str, Any]:

@@ -10,7 +10,6 @@ names a repository of compiled kernels, which transformers would download and ru
 import json
 import os
 import pickle
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 from wav2uti.errors import InputError
 from wav2uti.files import content_of
+from wav2uti.hub import is_path, resolved_commit
 
 T = TypeVar("T")
 
@@ -105,28 +105,6 @@ def model_name(model: str) -> str:
     return Path(model).resolve().name if name in ("", ".", "..", "~") else name
 
 
-def resolved_commit(model: str, revision: str | None = None) -> str | None:
-    """The commit hash that a revision of a hub model stands for, or None.
-
-    It comes from the revision itself, from the hub's cache, or from the hub unless HF_HUB_OFFLINE is set, in this
-    order. None: a local folder, or a model that is not to be had now.
-    """
-    if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision):
-        return revision
-    if _is_path(model) or Path(model).expanduser().is_dir():
-        return None
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.constants import HF_HUB_OFFLINE
-
-    try:
-        cached = try_to_load_from_cache(model, "config.json", revision=revision)
-        if isinstance(cached, str):
-            return Path(cached).parent.name  # snapshots/COMMIT/config.json
-        return None if HF_HUB_OFFLINE else HfApi().model_info(model, revision=revision, timeout=10).sha
-    except (OSError, ValueError):  # no network, no such model, or no valid name: loading it says which
-        return None
-
-
 def check_kernels(model: str, revision: str | None = None) -> None:
     """Raise an InputError where a model's config names compiled code of a hub repository for one of its parts."""
     from transformers import PreTrainedConfig
@@ -191,7 +169,7 @@ def load_pretrained(from_pretrained: Callable[..., T], model: str, revision: str
                 f"The folder {folder} holds no complete pretrained model ({_first_line(error)}): "
                 f"download all files of the model, for instance with `hf download ID --local-dir {folder}`."
             ) from error
-    if _is_path(model):
+    if is_path(model):
         raise InputError(f"There is no model folder {folder}: check the path, or give the id of a model on the hub.")
     if revision is not None:
         options["revision"] = revision
@@ -232,12 +210,6 @@ def _refused(model: str) -> InputError:
         f"The weights of the model {model} are a pickle with more than tensors in it and were not read, "
         f"because such a file can run any program: give a copy of the model with a model.safetensors file."
     )
-
-
-def _is_path(model: str) -> bool:
-    """Whether a name can only be a path: a hub id is `name` or `owner/name`."""
-    parts = model.replace(os.sep, "/").split("/")
-    return len(parts) > 2 or parts[0] in ("", ".", "..") or parts[0].startswith("~")
 
 
 @contextmanager

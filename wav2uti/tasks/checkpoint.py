@@ -15,6 +15,7 @@ from wav2uti.errors import InputError
 from wav2uti.files import replaced, sync
 from wav2uti.tasks.allowed import check_named
 from wav2uti.tasks.exported import read_exported
+from wav2uti.tasks.located import located
 
 # Lightning reads hyper-parameters from these too, as versions before 1.0 named them.
 OTHER_OPTIONS = ("hparams", "module_arguments", "hparams_type")
@@ -23,11 +24,13 @@ OTHER_OPTIONS = ("hparams", "module_arguments", "hparams_type")
 def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
     """What a checkpoint holds, or what an exported folder holds in the form of one, after all checks.
 
+    path: its file or folder, or a name that `located` knows.
     mmap: read the tensors of a file only as they are used, for who copies them and forgets the rest.
 
     Raises:
         InputError: it is missing, damaged, no checkpoint of wav2uti, or names what none may name (`allowed`).
     """
+    path = located(path)
     if path.is_dir():
         return read_exported(path)
     check_checkpoint(path)

@@ -1,13 +1,14 @@
 """Trained weights without pickles: a folder that anybody can read, and that loads wherever a checkpoint does.
 
-    model.safetensors   the weights that drawing uses, floats as float32 and in no second copy
+    model.safetensors   the weights that drawing uses, in no second copy: floats as float32, or those with more than
+                        one dimension as float16
     config.json         the class, its options, the facts of its data: all that rebuilds the task; size and sha256 of
                         the weights, so that a damaged or exchanged file is told from the right one
     README.md           the model card
     reference.png       the reference frame of a speaker that it is given where its user gives none; not in all
 
-Format version 1. A checkpoint of Lightning holds the averaged weights, the weights that were averaged and two moments
-of each for the optimizer; a folder holds the first of these four.
+Format version 1; versions of wav2uti that wrote no float16 read it, too. A checkpoint of Lightning holds the averaged
+weights, the weights that were averaged and two moments of each for the optimizer; a folder holds the first of these.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 import wav2uti
@@ -36,6 +38,7 @@ def write_exported(
     checkpoint: Mapping[str, Any],
     card: Callable[[dict[str, Any]], str],
     others: Mapping[str, bytes] | None = None,
+    half: bool = False,
 ) -> None:
     """Write a checkpoint's model as a folder, whole or not at all.
 
@@ -44,14 +47,15 @@ def write_exported(
         checkpoint: as `read_checkpoint` gives it.
         card: makes the model card of what config.json says.
         others: contents of further files, by name.
+        half: store matrices and kernels as float16, but those with a value that float16 has no room for.
 
     Raises:
         InputError: the folder is not empty or cannot be written; the options are not plain JSON.
     """
     from safetensors.torch import save_file
 
-    weights = {name: _plain(value) for name, value in checkpoint["state_dict"].items()}
-    with _new_folder(folder) as part:
+    weights = {name: _plain(value, half) for name, value in checkpoint["state_dict"].items()}
+    with new_folder(folder) as part:
         save_file(weights, part / WEIGHTS, metadata={"format": "pt"})
         config = _config(checkpoint, part / WEIGHTS, weights)
         try:
@@ -137,14 +141,24 @@ def _config(checkpoint: Mapping[str, Any], file: Path, weights: Mapping[str, Ten
             "sha256": _sha256(file),
             "tensors": len(weights),
             "values": sum(value.numel() for value in weights.values()),
+            "half": any(value.dtype is torch.float16 for value in weights.values()),
         },
     }
 
 
-def _plain(value: Tensor) -> Tensor:
-    """A tensor of its own in memory, floats of 16 bits as float32: which changes none of their values."""
-    short = value.is_floating_point() and value.element_size() < 4
-    return (value.detach().float() if short else value.detach()).clone().contiguous()
+def _plain(value: Tensor, half: bool = False) -> Tensor:
+    """A tensor of its own in memory, floats of 16 bits as float32: which changes none of their values.
+
+    half: those with more than one dimension as float16. Others take no room and may need every bit, such as the mean
+    and the standard deviation of the frames.
+    """
+    value = value.detach()
+    if value.is_floating_point() and value.element_size() < 4:
+        value = value.float()
+    if half and value.dtype is torch.float32 and value.ndim > 1:
+        short = value.half()
+        value = short if torch.equal(short.isfinite(), value.isfinite()) else value
+    return value.clone().contiguous()
 
 
 def _read_weights(folder: Path, stated: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -162,7 +176,7 @@ def _read_weights(folder: Path, stated: Mapping[str, Any]) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is no file of safetensors ({_first_line(error)}): {AGAIN}.") from error
-    return weights
+    return {name: _plain(value) for name, value in weights.items()}
 
 
 def _sha256(path: Path) -> str:
@@ -171,7 +185,7 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder `.NAME.part` beside `folder`, renamed to it on success and removed on failure."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder} exists already and is not empty: give another folder, or remove it first.")
