@@ -59,14 +59,16 @@ def load(path: Path) -> DiffusionTask:
     return task
 
 
-def score(task: DiffusionTask, sampler: Sampler, batches: list[Any], i3d: Path | None) -> dict[str, Any]:
+def score(
+    task: DiffusionTask, sampler: Sampler, batches: list[Any], i3d: Path | None, bf16: bool = True
+) -> dict[str, Any]:
     """Draw the clips and score them."""
     task.sampler = sampler
     evaluation = Evaluation(
         find_scorers(lpips=(), fid=False, kid=False, fvd=i3d is not None, contour=True, i3d=i3d), keep=0
     )
     for batch in batches:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             generated = to_grey(task.test_step(batch, 0)["generated"])[:, 0].numpy()
         real = to_grey(batch["frames"])[:, 0].numpy()
         for i, recording in enumerate(batch["ids"]):
@@ -129,6 +131,7 @@ def main() -> None:
     parser.add_argument("--sigma-min", type=float, default=0.002)
     parser.add_argument("--sigma-max", type=float, default=80.0)
     parser.add_argument("--i3d", type=Path, help="weights for FVD; without them it is left out")
+    parser.add_argument("--float32", action="store_true", help="for processors without bfloat16")
     parser.add_argument("--work", type=Path, default=Path("runs/sampling"), help="folder of the single results")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/sampling.json"))
     args = parser.parse_args()
@@ -163,7 +166,7 @@ def main() -> None:
         kept = args.work / f"{name.replace(', ', '-').replace(' ', '-')}.json"
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
-            found = score(model, sampler, batches, args.i3d)
+            found = score(model, sampler, batches, args.i3d, not args.float32)
             with replaced(kept) as part:
                 part.write_text(json.dumps(found))
         table[name] = json.loads(kept.read_text())
