@@ -22,7 +22,7 @@ from markdown_it.token import Token
 
 MARK = re.compile(r"<!-- check: (?:(?P<how>parse|syntax)|run with (?P<options>.+?)), because (?P<why>.+?) -->", re.S)
 COMMAND = re.compile(
-    r"^\s*(?:\$ )?(?:wav2uti|make|pip|python3?|git|export|cd|dask|torchrun|sbatch|rsync) [-\w./]", re.M
+    r"^\s*(?:\$ )?(?:wav2uti|make|pip|python3?|git|export|cd|dask|torchrun|sbatch|rsync|wandb|tensorboard) [-\w./]", re.M
 )
 
 

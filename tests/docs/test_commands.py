@@ -138,8 +138,9 @@ def script(found: Sequence[Block], given: dict[str, str]) -> str:
 
 def follow(path: Path, folder: Path, programs: Path, given: dict[str, str] | None = None) -> str:
     """Do what a page says in a folder; returns all that was printed."""
-    if not (folder / "configs").exists():
-        (folder / "configs").symlink_to(REPOSITORY / "configs")
+    for part in ("configs", "wav2uti"):  # of the clone that the folder stands for
+        if not (folder / part).exists():
+            (folder / part).symlink_to(REPOSITORY / part)
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "HOME": str(folder),
