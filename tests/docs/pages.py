@@ -21,9 +21,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 MARK = re.compile(r"<!-- check: (?:(?P<how>parse|syntax)|run with (?P<options>.+?)), because (?P<why>.+?) -->", re.S)
-COMMAND = re.compile(
-    r"^\s*(?:\$ )?(?:wav2uti|make|pip|python3?|git|export|cd|dask|torchrun|sbatch|rsync|wandb|tensorboard) [-\w./]", re.M
-)
+PROGRAMS = "wav2uti|make|pip|python3?|git|export|cd|dask|torchrun|sbatch|rsync|wandb|tensorboard"
+COMMAND = re.compile(rf"^\s*(?:\$ )?(?:{PROGRAMS}) [-\w./]", re.M)
 
 
 @dataclass(frozen=True)

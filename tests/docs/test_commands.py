@@ -91,6 +91,27 @@ def test_what_is_not_run_is_understood(path: Path, monkeypatch: pytest.MonkeyPat
                         raise AssertionError(f"{block.place}: {shlex.join(words)}") from error
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "wav2uti fit --config configs/debug.yaml --data.shardz data/mine",
+        "wav2uti fit --config configs/debug.yaml --model.init_args.sampler.init_args.stepz 3",
+        "wav2uti fit --config configs/gone.yaml",
+        "wav2uti predict --audio x.wav --sampler DPMSolver --sampler.stepz 3",
+        "wav2uti predictt --audio x.wav",
+        "make gone",
+        "pip install 'wav2uti[gone]'",
+        "python benchmarks/gone.py",
+        "someprogram --option",
+    ],
+)
+def test_what_is_wrong_in_a_command_is_seen(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `parse` rests on: a renamed option, config, target or extra fails."""
+    (words,) = commands(command)
+    with pytest.raises((AssertionError, subprocess.CalledProcessError)):
+        check(words, monkeypatch)
+
+
 def test_every_command_is_in_the_reference() -> None:
     text = (REPOSITORY / "docs" / "reference" / "commands.md").read_text()
     for name, command in COMMANDS.items():
