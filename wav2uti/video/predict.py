@@ -11,6 +11,7 @@ from wav2uti.diffusion.guidance import Guidance
 from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
 from wav2uti.names import printable
+from wav2uti.pretrained import FOLDER, MODEL
 from wav2uti.speech.audio import read_speech
 from wav2uti.speech.transcribe import Transcriber
 from wav2uti.video.draw import Drawing, draw
@@ -101,13 +102,11 @@ def listed(path: Path) -> list[Path]:
 
 
 def newest_checkpoint(runs: Path = Path("runs")) -> Path:
-    """The checkpoint last written under `runs`."""
+    """The checkpoint last written under `runs`; where there is none, the model in the box."""
     found = sorted(runs.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise InputError(
-            f"There is no checkpoint under {runs}/; train one with `wav2uti fit --config configs/simulated.yaml`, "
-            "or give one with --ckpt_path."
-        )
+        print(f"model: {MODEL}, which comes with wav2uti (SIMULATED); there is no checkpoint under {runs}/")
+        return FOLDER
     print(f"checkpoint: {printable(str(found[-1]))}")
     return found[-1]
 
