@@ -49,7 +49,7 @@ def opened_mp4(
     path: str | Path,
     size: tuple[int, int],
     audio: NDArray[np.float32] | None = None,
-    fps: int = FPS,
+    fps: int | Fraction = FPS,
     caption: str = "",
     title: str = "",
 ) -> Iterator["Mp4"]:
@@ -92,7 +92,7 @@ class Mp4:
         container: av.container.OutputContainer,
         size: tuple[int, int],
         audio: NDArray[np.float32] | None,
-        fps: int,
+        fps: int | Fraction,
         caption: str,
     ) -> None:
         self.container = container
@@ -104,18 +104,18 @@ class Mp4:
         self.video = container.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "veryfast"})
         self.video.height, self.video.width = _even(_scale(size) * size[0]) + len(self.strip), width
         self.video.pix_fmt = "yuv420p"
-        self.video.time_base = Fraction(1, fps)
+        self.video.time_base = 1 / Fraction(fps)
         self.sound = None if audio is None else container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
 
     def add(self, frames: NDArray[np.uint8]) -> None:
         """Write the next frames, uint8 (n, H, W)."""
         for frame in frames:
             picture = av.VideoFrame.from_ndarray(enlarged(frame, self.strip), format="gray")
-            picture.pts, picture.time_base = self.frames, Fraction(1, self.fps)
+            picture.pts, picture.time_base = self.frames, 1 / Fraction(self.fps)
             self.container.mux(self.video.encode(picture))
             self.frames += 1
             # Second by second, so that the two streams lie side by side in the file and in memory.
-            if self.frames % self.fps == 0:
+            if self.frames % max(1, round(self.fps)) == 0:
                 self._add_sound()
 
     def finish(self) -> None:
@@ -139,13 +139,13 @@ class Mp4:
         self.samples = until
 
 
-def enlarged(frame: NDArray[np.uint8], strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def enlarged(frame: NDArray[np.uint8], strip: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """A frame (H, W) at the size of the video, with the strip below; uint8, both sides even as yuv420p needs them."""
     scale = _scale(frame.shape)
     height, width = (side * scale for side in frame.shape)
     picture = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
     picture = np.pad(picture, ((0, _even(height) - height), (0, _even(width) - width)), mode="edge")
-    return np.concatenate([picture, strip])
+    return picture if strip is None else np.concatenate([picture, strip])
 
 
 def caption_strip(caption: str, width: int) -> NDArray[np.uint8]:
