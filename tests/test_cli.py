@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import lightning.pytorch  # noqa: F401 (its log keeps the stderr of its import, which must not be one test's)
 import pytest
 import soundfile
 import torch
