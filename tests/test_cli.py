@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import h5py
-import numpy as np
 import lightning.pytorch  # noqa: F401 (its log keeps the stderr of its import, which must not be one test's)
+import numpy as np
 import pytest
 import soundfile
 import torch
