@@ -35,7 +35,8 @@ _BLOCK = 64  # pixel columns of the spectrogram that are computed together
 
 
 class Frames(Protocol):
-    """What a row needs of its frames: an array uint8 (T, H, W), or what reads a frame once it is asked for."""
+    """What a row needs of its frames: an array uint8 (T, H, W), or (T, H, W, 3) in colour, or what reads a frame once
+    it is asked for."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -60,14 +61,14 @@ class Glimpses:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(T, H, W)."""
+        """(T, H, W), or (T, H, W, 3) in colour."""
         return (self.total, *next(iter(self.kept.values())).shape)
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         return self.kept[index]
 
     def add(self, frames: NDArray[np.uint8]) -> None:
-        """Pick from the next frames, uint8 (n, H, W)."""
+        """Pick from the next frames, uint8 (n, H, W), or (n, H, W, 3)."""
         places = range(self.seen, self.seen + len(frames))
         # Copies: a view would keep the whole part.
         self.kept |= {place: frames[place - self.seen].copy() for place in self.wanted if place in places}
@@ -117,7 +118,7 @@ def contact_sheet(
 
     Args:
         path: the .png file; it appears when it is complete.
-        rows: label and frames, uint8 (T, H, W) at 60 frames a second, of each row from the top.
+        rows: label and frames, uint8 (T, H, W), or (T, H, W, 3) in colour, at 60 a second, of each row from the top.
         audio: float32 (N,) at 16 kHz, for the strips above the rows; None for no strips.
         title: words at the top and in the file's metadata.
         columns: frames in a row; fewer where the videos are shorter.
@@ -130,7 +131,7 @@ def contact_sheet(
         InputError: a row without frames, a contour of other frames, or the file cannot be written.
     """
     path, title = Path(path), printable(title)
-    if not rows or any(len(frames.shape) != 3 or min(frames.shape) == 0 for _, frames in rows):
+    if not rows or any(len(frames.shape) not in (3, 4) or min(frames.shape) == 0 for _, frames in rows):
         raise InputError(f"No contact sheet {path}: it needs at least one row, and frames (T, H, W) in every row.")
     shown = [_Row(label, frames) for label, frames in rows]
     if contour is not None:
@@ -225,7 +226,7 @@ def _times(instants: list[int], total: int, layout: _Layout) -> Image.Image:
 
 def _tiles(row: _Row, instants: list[int], layout: _Layout) -> Image.Image:
     """The tiles of one video; one that ends before an instant shows its last frame there."""
-    total, height, width = row.frames.shape
+    total, height, width = row.frames.shape[:3]
     scale = TILE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     block, draw = _block(size[1] + _GAP, layout)
