@@ -11,6 +11,7 @@ import av
 import h5py
 import numpy as np
 import pytest
+import soundfile
 from conftest import Run, fit_debug
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,6 +20,8 @@ from torch import Tensor
 from wav2uti import __version__
 from wav2uti.clock import samples_at
 from wav2uti.corpus.formats.splines import read_splines
+from wav2uti.corpus.formats.textgrid import write_textgrid
+from wav2uti.corpus.recording import Interval
 from wav2uti.corpus.simulate.corpus import simulate_recording
 from wav2uti.diffusion.guidance import Guidance
 from wav2uti.errors import InputError
@@ -28,6 +31,7 @@ from wav2uti.metrics.mean_contour import mean_contours
 from wav2uti.report.export import export
 from wav2uti.tasks.diffusion import DiffusionTask
 from wav2uti.video.draw import Drawing, draw, note_of
+from wav2uti.video.given import from_sound
 from wav2uti.video.predictor import Predictor, load
 from wav2uti.video.reference_frame import default_reference
 from wav2uti.video.results import Speech
@@ -208,6 +212,31 @@ def test_where_nothing_is_seen_there_are_no_splines(
         written = draw(model, SPEECH, Drawing(samples=2), tmp_path)
     assert "splines" not in written
     assert written["contour"].read_text().splitlines() == ["frame,time,x,y,spread"]
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_times_of_words_reach_a_model_that_was_trained_with_them(
+    model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timed: bool
+) -> None:
+    """The middles of the tokens stand where the TextGrid has their words; without times they are spread evenly."""
+    soundfile.write(tmp_path / "x.wav", SPEECH.audio, 16000)
+    words = [Interval("ba1", 0.30, 0.40), Interval("ma1", 0.40, 0.50)]
+    write_textgrid(tmp_path / "x.TextGrid", FRAMES / 60, {"words": words})
+    seen: list[Tensor] = []
+
+    def stream(self: DiffusionTask, acoustic: Tensor, *_: Any, text_places: Tensor, **__: Any) -> Iterator[Tensor]:
+        seen.append(text_places)
+        yield to_unit(known(0))
+
+    monkeypatch.setattr(DiffusionTask, "stream", stream)
+    monkeypatch.setitem(model.facts, "text_times", timed)
+    written = draw(model, from_sound(tmp_path / "x.wav"), Drawing(), tmp_path / "out")
+    assert written["textgrid"].read_bytes() == (tmp_path / "x.TextGrid").read_bytes()
+    places = seen[0].numpy() * FRAMES / 60
+    assert len(places) == len("ba1 ma1")
+    even = (np.arange(7) + 0.5) / 7 * FRAMES / 60
+    timely = np.array([0.30, 0.30, 0.30, 0.35, 0.40, 0.40, 0.40]) + np.array([1, 3, 5, 3, 1, 3, 5]) / 60
+    np.testing.assert_allclose(places, timely if timed else even, atol=1e-5)
 
 
 def test_options_that_cannot_be(model: Predictor) -> None:

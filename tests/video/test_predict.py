@@ -155,7 +155,10 @@ def test_what_lies_beside_a_sound_is_not_overwritten(
     options = ["predict", f"--audio={audio}", f"--ckpt_path={run.checkpoint}", "--steps=1", f"--output={tmp_path}"]
     assert main(options) == 2
     assert "x_splines.csv lies beside its sound and would be overwritten" in capsys.readouterr().err
-    assert {path.name for path in tmp_path.iterdir()} == {"x.wav", "x_splines.csv"}
+    (tmp_path / "x_splines.csv").rename(tmp_path / "x.TextGrid")
+    assert main([*options, f"--textgrid={tmp_path / 'y.TextGrid'}"]) == 2
+    assert "x.TextGrid lies beside" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"x.wav", "x.TextGrid"}
 
 
 def test_words_and_phones_of_a_corpus_become_a_textgrid(run: Run, tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def predict(
     for sound in sounds:
         try:
             folder = output / sound.folder
-            _check_place(sound, folder, drawing.format)
+            _check_place(sound, folder, drawing.format, textgrid)
             speech = from_sound(sound.path, sound.name, text, textgrid, frame)
             _draw(model, speech, drawing, folder)
         except InputError as error:
@@ -122,11 +122,13 @@ def predict(
         raise Undrawn(f"{len(failed)} of {len(sounds)} sounds could not be drawn: {_some(failed)}.")
 
 
-def _check_place(sound: Sound, folder: Path, format: Format) -> None:
+def _check_place(sound: Sound, folder: Path, format: Format, textgrid: Path | None) -> None:
     """Raise an InputError where results would overwrite what lies beside a sound, such as splines of AAA's own."""
     if folder.resolve() != sound.path.parent.resolve():
         return
-    for ending in (".mp4", ".png", f".{format}", ".csv", SPLINES, SPREAD):
+    # The sound's own TextGrid is copied onto itself.
+    endings = [".mp4", ".png", f".{format}", ".csv", SPLINES, SPREAD, *([".TextGrid"] if textgrid else [])]
+    for ending in endings:
         if (taken := folder / f"{file_name(sound.name)}{ending}").exists():
             raise InputError(f"{taken} lies beside its sound and would be overwritten: give another --output.")
 
