@@ -13,9 +13,11 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import yaml
 from outcome import publish
 from PIL import Image
 from simulated_64 import RUNS, SEED, UTTERANCES, WITHOUT_TEXT, Training, run, stop, summary, test, train
@@ -34,6 +36,12 @@ NETS = (
     "--model.init_args.draft.init_args.net.init_args.channels",
     "48",
 )
+# Half the calls of the benchmark's Heun in 6 steps, and no worse: on 64 clips, seed 0, FVD 242 instead of 266, contour
+# 0.98 mm instead of 1.00, RMSE 18.2 instead of 19.1 (benchmarks/sampling.py, 2026-11-28).
+DRAWING = {
+    "sampler": {"class_path": "DPMSolver", "init_args": {"steps": 6, "sigma_min": 0.01, "sigma_max": 3.0}},
+    "guidance": {"scale": 1.0},
+}
 
 
 def training(precision: str) -> Training:
@@ -61,6 +69,7 @@ def main() -> None:
     """Make the corpus, train, test, export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--i3d", help="weights for FVD; by default looked for as `wav2uti test` does")
+    parser.add_argument("--seeds", type=int, default=3, help="of sampling")
     parser.add_argument("--precision", default="32-true", help="of the trainings; bf16-mixed where it is fast")
     parser.add_argument("--output", type=Path, default=RUNS / "shipped", help="folder of the scores")
     parser.add_argument("--result", type=Path, default=Path("benchmarks/results/shipped.json"))
@@ -72,12 +81,15 @@ def main() -> None:
     last = training(args.precision)
     for each in last.before:
         train(each)
-    results = [test("scores", last, seed, args) for seed in range(3)]
+    drawn = replace(last, options=(*last.options, f"--model.init_args.sampler={json.dumps(DRAWING['sampler'])}"))
+    results = [test("scores", drawn, seed, args) for seed in range(args.seeds)]
     write_sentence()
     with TemporaryDirectory(dir=args.output) as folder:
         exported = Path(folder) / MODEL
         options = ["--half", "--license", "apache-2.0", "--metrics", str(args.output / "scores/seed0/metrics.json")]
-        options += ["--drawing", "configs/simulated_64.yaml", "--reference", str(args.output / "reference.png")]
+        config = args.output / "drawing.yaml"
+        config.write_text(yaml.safe_dump({"model": {"init_args": DRAWING}}))
+        options += ["--drawing", str(config), "--reference", str(args.output / "reference.png")]
         run(["export", str(last.checkpoint), str(exported), *options], args.output / "export.log")
         shutil.rmtree(FOLDER, ignore_errors=True)
         shutil.move(exported, FOLDER)

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -19,6 +19,8 @@ import wav2uti.tasks.consistency
 import wav2uti.tasks.diffusion
 import wav2uti.tasks.regression
 import wav2uti.training.average
+import wav2uti.training.dashboards
+import wav2uti.training.gallery
 import wav2uti.training.log
 import wav2uti.training.sharded
 import wav2uti.training.watch  # noqa: F401
@@ -31,6 +33,7 @@ from wav2uti.tasks.base import Task
 from wav2uti.tasks.checkpoint import CheckpointFile, check_checkpoint, read_checkpoint
 from wav2uti.tasks.located import located
 from wav2uti.training.checkpointing import Checkpointing, newest_whole
+from wav2uti.training.config import SavedConfig
 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 
@@ -82,7 +85,7 @@ class CLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             # Only training has a folder of its own for it.
-            save_config_callback=SaveConfigCallback if args[0] == "fit" else None,
+            save_config_callback=SavedConfig if args[0] == "fit" else None,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "wav2uti", **dict.fromkeys(self.subcommands(), options)},
             args=args,

@@ -1,7 +1,10 @@
 """`wav2uti push`: into a folder without any network, and to a hub that runs on this machine."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import Run
+from conftest import REPOSITORY, Run
 from fake_hub import TOKEN, Hub, running, use
 from safetensors.torch import load_file
 
@@ -261,3 +264,33 @@ def test_what_float16_has_no_room_for_is_kept(run: Run) -> None:
     assert stored[name].dtype is torch.float32
     assert torch.equal(stored[name], content["state_dict"][name])
     assert sum(value.dtype is torch.float16 for value in stored.values()) > 3
+
+
+@pytest.mark.slow
+def test_from_a_shell_as_its_user_does_it(run: Run, tmp_path: Path) -> None:
+    """Nothing is set from within: HF_ENDPOINT, HF_HOME and HF_TOKEN are, and then HF_HUB_OFFLINE."""
+    with running() as hub:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))} | {
+            "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": TOKEN,
+            "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(REPOSITORY),
+        }  # fmt: skip
+
+        def shell(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "wav2uti", *arguments]
+            return subprocess.run(command, capture_output=True, text=True, env=environment | more)
+
+        done = shell("push", str(run.checkpoint), "somebody/tongue", "--license=mit", "--private", "--tag=v1", "--half")
+        assert done.returncode == 0, done.stderr
+        assert "use it as somebody/tongue@v1" in done.stdout
+        spoken = (f"--shards={run.corpus}", "--recording=s01_u000", "--steps=1")
+        done = shell("predict", *spoken, "--ckpt_path=somebody/tongue@v1", "--output=first")
+        assert done.returncode == 0, done.stderr
+        asked = len(hub.asked)
+        done = shell("predict", *spoken, "--ckpt_path=somebody/tongue@v1", "--output=second", HF_HUB_OFFLINE="1")
+        assert done.returncode == 0, done.stderr
+        assert len(hub.asked) == asked
+        assert Path("first/s01_u000.npz").read_bytes() == Path("second/s01_u000.npz").read_bytes()
+        done = shell("predict", *spoken, "--ckpt_path=somebody/tongue", HF_HOME=str(tmp_path / "other"), HF_TOKEN="")
+        assert done.returncode == 2
+        assert done.stderr.strip().count("\n") == 0
+        assert "shows you no somebody/tongue" in done.stderr

@@ -89,3 +89,23 @@ def test_two_processes_go_on_exactly(two: Path, simulated: Path, tmp_path: Path)
     for part in ("state_dict", "current_model_state", "optimizer_states"):
         torch.testing.assert_close(whole[part], resumed[part], rtol=0, atol=0)
     assert column(stopped, "train/loss") == column(two, "train/loss")
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "sharded"])
+def test_two_processes_draw_what_one_does(strategy: str, one: Path, simulated: Path, tmp_path: Path) -> None:
+    """The first one alone, or both together where each has a share of the weights; the training goes on as before."""
+    callbacks = tmp_path / "callbacks.yaml"
+    callbacks.write_text(
+        "trainer: {callbacks: [{class_path: Watch}, {class_path: Gallery, init_args: {every_n_steps: 3, clips: 2}}, "
+        "{class_path: Average, init_args: {decay: 0.9}}]}"
+    )
+    given = [f"--config={callbacks}", "--trainer.enable_checkpointing=false"]
+    alone = fit(simulated, tmp_path, "alone", *given, "--data.batch_size=4")
+    shared = fit(simulated, tmp_path, "shared", *given, *TWO, f"--trainer.strategy={strategy}")
+    assert column(shared, "train/loss") == pytest.approx(column(one, "train/loss"), rel=1e-5)
+    assert len(column(shared, "gallery/rmse")) == 3
+    for name in ("gallery/rmse", "gallery/ssim"):
+        assert column(shared, name) == pytest.approx(column(alone, name), rel=1e-3), name
+    files = [sorted(path.relative_to(run) for path in run.glob("media/*/*")) for run in (alone, shared)]
+    assert files[0] == files[1]
+    assert len(files[0]) == 3 * 4

@@ -245,10 +245,13 @@ def test_an_interrupted_command_leaves_nothing(run: Run, tmp_path: Path, monkeyp
     assert not list(out.iterdir())
 
 
-def test_newest_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="wav2uti fit"):
-        newest_checkpoint(tmp_path)
+def test_newest_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import os
+
+    from wav2uti.pretrained import FOLDER
+
+    assert newest_checkpoint(tmp_path) == FOLDER
+    assert "SIMULATED" in capsys.readouterr().out
 
     for age, name in enumerate(("new.ckpt", "old.ckpt")):
         (tmp_path / name).touch()

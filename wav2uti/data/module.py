@@ -10,14 +10,16 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Sampler
 
+from wav2uti.clock import FPS
 from wav2uti.corpus.shards import RecordingInfo, Shard, find_shards
 from wav2uti.data.batch import collate
 from wav2uti.data.clips import ClipDataset, choose_references, long_enough
-from wav2uti.data.order import ClipIndex, ClipSampler, EveryClip
+from wav2uti.data.order import ClipIndex, ClipSampler, EveryClip, few_of
 from wav2uti.data.pictures import Pictures, frame_statistics
 from wav2uti.data.splits import Split, split_as_given, split_by_speaker, split_by_utterance
 from wav2uti.errors import InputError
 from wav2uti.options import check_counts
+from wav2uti.tasks.batch import Batch
 
 
 class ClipData(pl.LightningDataModule):
@@ -195,6 +197,33 @@ class ClipData(pl.LightningDataModule):
         recordings = self.split.val
         return self._loader(recordings, EveryClip(recordings, self.span)) if recordings else []
 
+    def validation_clips(self, count: int) -> tuple[Batch, list[int]] | None:
+        """A few clips of the validation, always the same, of as many of its speakers as possible; None without any.
+
+        Returns:
+            The clips with what scores ask, on the CPU, and of each its first frame in the recording. No random number
+            is drawn: a training may look at them at any time.
+        """
+        recordings = self.split.val
+        chosen = few_of(EveryClip(recordings, self.span).clips, recordings, count)
+        if not chosen:
+            return None
+        clips = self._clips(recordings, known=True)
+        return collate([clips[index] for index in chosen]), [start for _, start in chosen]
+
+    def summary(self) -> dict[str, Any]:
+        """How much there is to train on and to be tested on, for the dashboard of a run: plain JSON types."""
+        parts = self.split._asdict().items()
+        return {
+            name: {
+                "recordings": len(part),
+                "clips": sum(info.frames // self.span for info in part),
+                "minutes": round(sum(info.frames for info in part) / FPS / 60, 2),
+                "speakers": sorted({info.speaker for info in part}),
+            }
+            for name, part in parts
+        }
+
     def test_dataloader(self) -> DataLoader[Any]:
         recordings = self.split.test
         if not recordings:
@@ -208,21 +237,8 @@ class ClipData(pl.LightningDataModule):
         drop_last: bool = False,
         known: bool = False,
     ) -> DataLoader[Any]:
-        encoder = self.facts["acoustic"]["name"]
-        text = self.facts["text"]["name"] if self.facts["text"] is not None else None
         return DataLoader[Any](
-            ClipDataset(
-                recordings,
-                self.clip_frames,
-                encoder,
-                text,
-                self._references,
-                self.acoustic_context,
-                self.text_times,
-                self.reference_frames,
-                known,
-                self.pictures,
-            ),
+            self._clips(recordings, known),
             batch_size=self.batch_size,
             sampler=sampler,
             collate_fn=collate,
@@ -230,6 +246,21 @@ class ClipData(pl.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
+        )
+
+    def _clips(self, recordings: Sequence[RecordingInfo], known: bool) -> ClipDataset:
+        text = self.facts["text"]
+        return ClipDataset(
+            recordings,
+            self.clip_frames,
+            self.facts["acoustic"]["name"],
+            None if text is None else text["name"],
+            self._references,
+            self.acoustic_context,
+            self.text_times,
+            self.reference_frames,
+            known,
+            self.pictures,
         )
 
     @property

@@ -1,5 +1,6 @@
 """Which clips of the recordings are taken, and in which order."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -81,3 +82,17 @@ class EveryClip(Sampler[ClipIndex]):
 
     def __iter__(self) -> Iterator[ClipIndex]:
         return iter(self.clips)
+
+
+def few_of(clips: Sequence[ClipIndex], recordings: Sequence[RecordingInfo], count: int) -> list[ClipIndex]:
+    """At most `count` of some clips, the first ones, of as many speakers and then recordings as possible."""
+    left = list(clips)
+    chosen: list[ClipIndex] = []
+    of_speaker, of_recording = Counter[str](), Counter[int]()
+    while left and len(chosen) < count:
+        clip = min(left, key=lambda c: (of_speaker[recordings[c[0]].speaker], of_recording[c[0]]))
+        left.remove(clip)
+        chosen.append(clip)
+        of_speaker[recordings[clip[0]].speaker] += 1
+        of_recording[clip[0]] += 1
+    return chosen

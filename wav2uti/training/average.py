@@ -1,5 +1,7 @@
 """`Average`: the exponential moving average of the weights, which is what draws (the paper's EMA 0.9999)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -50,6 +52,23 @@ class Average(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Once for each step of the optimizer."""
+        self._follow(trainer, pl_module)
+
+    @contextmanager
+    def in_place(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator[None]:
+        """While the block runs the module has the average, the last step in it, instead of the weights."""
+        self._follow(trainer, pl_module)
+        if self.changed_places:
+            yield
+            return
+        self._change_places(pl_module)
+        try:
+            yield
+        finally:
+            self._change_places(pl_module)
+
+    def _follow(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the last step into the average, unless it is in it."""
         if trainer.global_step > self.step:
             self.step = trainer.global_step
             self.update(pl_module)

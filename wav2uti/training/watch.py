@@ -105,6 +105,11 @@ class Watch(Callback):
         """Validation is no waiting for data."""
         self._begin()
 
+    def pass_over(self, seconds: float) -> None:
+        """What has just taken so long was no training, and no waiting for data either."""
+        self.since += seconds
+        self.ended += seconds
+
     def _measured(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Tensor | float]:
         """What is logged."""
         seconds = max(time.perf_counter() - self.since, 1e-9)

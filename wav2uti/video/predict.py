@@ -12,6 +12,7 @@ from wav2uti.diffusion.guidance import Guidance
 from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
 from wav2uti.names import file_name, printable
+from wav2uti.pretrained import FOLDER, MODEL
 from wav2uti.speech.transcribe import Transcriber
 from wav2uti.video.archive import Format
 from wav2uti.video.draw import Drawing, draw
@@ -69,8 +70,9 @@ def predict(
         textgrid: TextGrid of a single sound file; by default NAME.TextGrid beside a sound. A model that was trained
             with the times of words takes them from it.
         reference: picture of one ultrasound frame of the speaker, as the model's training frames are cropped.
-        ckpt_path: checkpoint of `wav2uti fit` or folder of `wav2uti export`, or those of a cascade's stages, first to
-            last, with commas between them; without it the newest checkpoint under runs/.
+        ckpt_path: checkpoint of `wav2uti fit`, folder of `wav2uti export` or name of a model on the Hugging Face hub
+            (owner/name), or those of a cascade's stages, first to last, with commas between them; without it the newest
+            checkpoint under runs/, else the model that comes with wav2uti.
         output: folder for the results.
         samples: how often the same speech is drawn, with seeds from --seed on. Of several, NAME.csv, the file of frames
             and the contact sheet give mean and standard deviation as well: where the model is sure, and where not.
@@ -168,12 +170,10 @@ def listed(path: Path) -> list[Path]:
 
 
 def newest_checkpoint(runs: Path = Path("runs")) -> Path:
-    """The checkpoint last written under `runs`."""
+    """The checkpoint last written under `runs`; where there is none, the model in the box."""
     found = sorted(runs.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise InputError(
-            f"There is no checkpoint under {runs}/; train one with `wav2uti fit --config configs/simulated.yaml`, "
-            "or give one with --ckpt_path."
-        )
+        print(f"model: {MODEL}, which comes with wav2uti (SIMULATED); there is no checkpoint under {runs}/")
+        return FOLDER
     print(f"checkpoint: {printable(str(found[-1]))}")
     return found[-1]

@@ -17,6 +17,7 @@ from wav2uti.diffusion.guidance import Guidance
 from wav2uti.diffusion.sampler import Sampler
 from wav2uti.errors import InputError
 from wav2uti.grey import to_grey, to_unit
+from wav2uti.pretrained import FOLDER, MODEL
 from wav2uti.speech.acoustic import build_acoustic
 from wav2uti.speech.textual import build_textual, check_text
 from wav2uti.speech.timing import token_places, token_times
@@ -230,7 +231,9 @@ def load(path: str | Path | Sequence[str | Path], device: str = "auto") -> Predi
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     folder = paths[-1] if paths[-1].is_dir() else None
-    return Predictor(task.to(device), device, ", ".join(map(str, given)), folder)
+    # The model in the box lies where Python keeps packages, which is nobody's business.
+    names = [MODEL if path == FOLDER else str(name) for path, name in zip(paths, given, strict=True)]
+    return Predictor(task.to(device), device, ", ".join(names), folder)
 
 
 def _drawn(parts: Iterator[Tensor], chosen: list[_Chosen]) -> Iterator[NDArray[np.uint8]]:

@@ -27,7 +27,8 @@ _GAP, _MARGIN, _LABEL = 4, 20, 132  # between tiles, around the sheet, and the c
 _WAVE, _SPECTROGRAM, _TIER = 56, 112, 22  # heights of the strips
 _PAPER, _PANEL, _INK, _FAINT, _LINE = (17, 18, 20), (28, 30, 33), (232, 232, 228), (150, 152, 155), (120, 190, 235)
 _LABELLED = (52, 56, 62)  # ground of a labelled interval
-_TRACE = (230, 159, 0)  # of the contour: the orange of Okabe and Ito, apart from every grey for the colour-blind too
+# Of contours: orange and sky blue of Okabe and Ito, apart from every grey and each other for the colour-blind too.
+ORANGE, BLUE = (230, 159, 0), (86, 180, 233)
 _STROKE, _FINE = 1.5, 4  # width of the contour in pixels of the sheet; it is drawn at this many times the resolution
 _DYNAMIC_RANGE = 60.0  # dB below the loudest point that are shown in the spectrogram
 _LONGEST_WINDOW = 4096  # samples of the spectrogram's window: the memory needed does not grow with the pixels' duration
@@ -93,17 +94,30 @@ class _Layout(NamedTuple):
     width: int  # of the tiles and strips: the time axis
 
 
-class _Row(NamedTuple):
-    """One row of tiles."""
+class Trace(NamedTuple):
+    """A line drawn on a row's frames.
+
+    Attributes:
+        points: (T, K, 2), (x, y) in pixels of the frames, whole numbers being centres of pixels; points that are not
+            finite are left out.
+        colour: red, green, blue.
+    """
+
+    points: NDArray[np.float32]
+    colour: tuple[int, int, int] = ORANGE
+
+
+class Row(NamedTuple):
+    """One row of tiles: a label, frames uint8 (T, H, W), and what is drawn on them."""
 
     label: str
     frames: Frames
-    contour: NDArray[np.float32] | None = None
+    traces: tuple[Trace, ...] = ()
 
 
 def contact_sheet(
     path: str | Path,
-    rows: Sequence[tuple[str, Frames]],
+    rows: Sequence[tuple[str, Frames] | Row],
     audio: NDArray[np.float32] | None = None,
     title: str = "",
     columns: int = COLUMNS,
@@ -118,7 +132,8 @@ def contact_sheet(
 
     Args:
         path: the .png file; it appears when it is complete.
-        rows: label and frames, uint8 (T, H, W), or (T, H, W, 3) in colour, at 60 a second, of each row from the top.
+        rows: label and frames, uint8 (T, H, W), or (T, H, W, 3) in colour, at 60 a second, of each row from the top; a
+            `Row` where lines are to be drawn on them.
         audio: float32 (N,) at 16 kHz, for the strips above the rows; None for no strips.
         title: words at the top and in the file's metadata.
         columns: frames in a row; fewer where the videos are shorter.
@@ -131,14 +146,14 @@ def contact_sheet(
         InputError: a row without frames, a contour of other frames, or the file cannot be written.
     """
     path, title = Path(path), printable(title)
-    if not rows or any(len(frames.shape) not in (3, 4) or min(frames.shape) == 0 for _, frames in rows):
+    shown = [Row(*row) for row in rows]
+    if not shown or any(len(row.frames.shape) not in (3, 4) or min(row.frames.shape) == 0 for row in shown):
         raise InputError(f"No contact sheet {path}: it needs at least one row, and frames (T, H, W) in every row.")
-    shown = [_Row(label, frames) for label, frames in rows]
     if contour is not None:
-        label, frames, _ = shown[0]
-        if contour.ndim != 3 or contour.shape[::2] != (frames.shape[0], 2):
-            raise InputError(f"No contact sheet {path}: a contour {contour.shape} does not fit frames {frames.shape}.")
-        shown.insert(1, _Row(f"{label}, with contour", frames, contour))
+        shown.insert(1, Row(f"{shown[0].label}, with contour", shown[0].frames, (Trace(contour),)))
+    for frames, points in ((row.frames, trace.points) for row in shown for trace in row.traces):
+        if points.ndim != 3 or points.shape[::2] != (frames.shape[0], 2):
+            raise InputError(f"No contact sheet {path}: a contour {points.shape} does not fit frames {frames.shape}.")
     total = max(row.frames.shape[0] for row in shown)
     instants = instants_of(total, columns)
     layout = _Layout(len(instants), _MARGIN + _LABEL, len(instants) * (TILE + _GAP))
@@ -224,7 +239,7 @@ def _times(instants: list[int], total: int, layout: _Layout) -> Image.Image:
     return block
 
 
-def _tiles(row: _Row, instants: list[int], layout: _Layout) -> Image.Image:
+def _tiles(row: Row, instants: list[int], layout: _Layout) -> Image.Image:
     """The tiles of one video; one that ends before an instant shows its last frame there."""
     total, height, width = row.frames.shape[:3]
     scale = TILE / max(height, width)
@@ -238,13 +253,15 @@ def _tiles(row: _Row, instants: list[int], layout: _Layout) -> Image.Image:
     for column, instant in enumerate(instants):
         frame = min(instant, total - 1)
         tile = Image.fromarray(row.frames[frame]).resize(size, Image.Resampling.BICUBIC).convert("RGB")
-        if row.contour is not None:
-            _trace(tile, row.contour[frame], (size[0] / width, size[1] / height))
+        for trace in row.traces:
+            _draw(tile, trace.points[frame], trace.colour, (size[0] / width, size[1] / height))
         block.paste(tile, (layout.left + column * (TILE + _GAP) + (TILE + _GAP - size[0]) // 2, 0))
     return block
 
 
-def _trace(tile: Image.Image, points: NDArray[np.float32], scale: tuple[float, float]) -> None:
+def _draw(
+    tile: Image.Image, points: NDArray[np.float32], colour: tuple[int, int, int], scale: tuple[float, float]
+) -> None:
     """Draw a line through points (K, 2) in pixels of the frame that a tile shows enlarged by `scale`."""
     mask = Image.new("L", (_FINE * tile.width, _FINE * tile.height))
     pen = ImageDraw.Draw(mask)
@@ -258,7 +275,7 @@ def _trace(tile: Image.Image, points: NDArray[np.float32], scale: tuple[float, f
         pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=255)
         if number and known[number - 1]:
             pen.line([*places[number - 1], x, y], fill=255, width=2 * radius + 1)
-    tile.paste(_TRACE, mask=mask.resize(tile.size, Image.Resampling.BOX))
+    tile.paste(colour, mask=mask.resize(tile.size, Image.Resampling.BOX))
 
 
 def _waveform(sound: NDArray[np.float32], width: int) -> Image.Image:

@@ -49,7 +49,7 @@ def opened_mp4(
     path: str | Path,
     size: tuple[int, int],
     audio: NDArray[np.float32] | None = None,
-    fps: int = FPS,
+    fps: int | Fraction = FPS,
     caption: str = "",
     title: str = "",
     legend: Callable[[int], NDArray[np.uint8]] | None = None,
@@ -94,7 +94,7 @@ class Mp4:
         container: av.container.OutputContainer,
         size: tuple[int, int],
         audio: NDArray[np.float32] | None,
-        fps: int,
+        fps: int | Fraction,
         caption: str,
         legend: Callable[[int], NDArray[np.uint8]] | None = None,
     ) -> None:
@@ -110,7 +110,7 @@ class Mp4:
         self.video = container.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "veryfast"})
         self.video.height, self.video.width = _even(_scale(size) * size[0]) + len(self.strip), width
         self.video.pix_fmt = "yuv420p"
-        self.video.time_base = Fraction(1, fps)
+        self.video.time_base = 1 / Fraction(fps)
         self.sound = None if audio is None else container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
 
     def add(self, frames: NDArray[np.uint8]) -> None:
@@ -118,11 +118,11 @@ class Mp4:
         for frame in frames:
             pixels = enlarged(frame, self.strip)
             picture = av.VideoFrame.from_ndarray(pixels, format="gray" if pixels.ndim == 2 else "rgb24")
-            picture.pts, picture.time_base = self.frames, Fraction(1, self.fps)
+            picture.pts, picture.time_base = self.frames, 1 / Fraction(self.fps)
             self.container.mux(self.video.encode(picture))
             self.frames += 1
             # Second by second, so that the two streams lie side by side in the file and in memory.
-            if self.frames % self.fps == 0:
+            if self.frames % max(1, round(self.fps)) == 0:
                 self._add_sound()
 
     def finish(self) -> None:
@@ -146,7 +146,7 @@ class Mp4:
         self.samples = until
 
 
-def enlarged(frame: NDArray[np.uint8], strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def enlarged(frame: NDArray[np.uint8], strip: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """A frame (H, W) or (H, W, 3) at the size of the video, with the strip below; uint8, grey where both are grey.
 
     Both sides are even, as yuv420p needs them.
@@ -156,6 +156,8 @@ def enlarged(frame: NDArray[np.uint8], strip: NDArray[np.uint8]) -> NDArray[np.u
     picture = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
     margins = ((0, _even(height) - height), (0, _even(width) - width), (0, 0))
     picture = np.pad(picture, margins[: picture.ndim], mode="edge")
+    if strip is None:
+        return picture
     if picture.ndim != strip.ndim:
         picture, strip = coloured(picture), coloured(strip)
     return np.concatenate([picture, strip])
