@@ -228,6 +228,7 @@ def test_a_test_adds_its_scores_to_the_run_of_the_checkpoint(tracked: Path, simu
     assert "epoch" not in added.summary
 
 
+@pytest.mark.slow
 def test_a_training_that_begins_anew_is_another_run(simulated: Path, tmp_path: Path) -> None:
     ids = []
     for _ in range(2):
@@ -266,6 +267,7 @@ def test_without_a_connection_it_is_written_to_the_disk(
     assert "gallery/videos" in part.rows[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logger", ["wandb", "tensorboard"])
 def test_a_dashboard_that_fails_ends_no_training(
     logger: str, simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
