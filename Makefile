@@ -9,7 +9,7 @@ SENTENCE := s41_u007
 # Two utterances of speakers that training never sees (configs/simulated.yaml, data.test_speakers).
 DEMO_RECORDINGS := s14_u004 s15_u011
 
-.PHONY: help install demo train-demo benchmark shipped test test-all lint format docs audit completion dist clean
+.PHONY: help install demo app train-demo benchmark shipped test test-all lint format docs audit completion dist clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -28,6 +28,10 @@ demo: install  ## draw a sentence with the model in the box: the first video, mi
 	@echo 'SIMULATED: a model tongue, none a person'"'"'s; above what the corpus shows, below what the model drew from the sound.'
 	@echo 'video:  predictions/$(SENTENCE).mp4'
 	@echo 'sheet:  predictions/$(SENTENCE).png'
+
+app: install  ## the web page, on this machine only
+	$(BIN)/python -m pip install --quiet --editable '.[app]'
+	$(BIN)/wav2uti app
 
 train-demo: install  ## the whole job on simulated data: corpus, training, scores, video (15 minutes)
 	$(BIN)/wav2uti simulate $(DEMO_CORPUS) --speakers 16 --utterances 15 --size 32 --seed 0

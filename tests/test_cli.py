@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import lightning.pytorch  # noqa: F401 (its log keeps the stderr of its import, which must not be one test's)
 import numpy as np
 import pytest
 import soundfile

@@ -30,12 +30,6 @@ def small(configs: list[Path]) -> list[str]:
         networks.append(f"--model.init_args.{'draft' if networks else 'regression'}.init_args.net")
     options = {"channels": "16", "multipliers": "[1,2]", "patch": "4"}
     made_small = [f"{network}.init_args.{name}={value}" for network in networks for name, value in options.items()]
-    if "class_path: DiffusionTask" in text:  # the end of a training is drawn
-        named = re.search(r"^    sampler:", text, re.MULTILINE)
-        made_small += [
-            *([] if named else ["--model.init_args.sampler=DPMSolver"]),
-            "--model.init_args.sampler.init_args.steps=1",
-        ]
     if re.search(r"^  size: ", text, re.MULTILINE):  # a stage of a cascade, here of 8x8 and 16x16
         later = re.findall(r"^    low:(.*)$", text, re.MULTILINE)[-1:] == [""]
         made_small += ["--data.size=16", "--model.init_args.low.size=8"] if later else ["--data.size=8"]

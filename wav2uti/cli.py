@@ -109,15 +109,15 @@ def _call(function: Callable[..., None], name: str, arguments: list[str], option
     """Parse the arguments by the function's signature and call it."""
     from jsonargparse import ArgumentParser  # here: 0.1 s that the other commands need not pay
 
-    parser = ArgumentParser(prog=f"wav2uti {name}", allow_abbrev=False)
+    parser = ArgumentParser(prog=f"wav2uti {name}", allow_abbrev=False, description=_summary(function))
     types = get_type_hints(function)
     needed = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
-    # jsonargparse reads a list by position from one argument, as JSON; here it is several arguments.
-    several = [parameter for parameter in needed if get_origin(types[parameter]) is list]
+    # jsonargparse reads a list from one argument, as JSON; here it is several arguments.
+    several = {name: element for name, kind in types.items() if (element := _element(kind)) is not None}
     parser.add_function_arguments(function, as_positional=True, skip={*optional, *several})
-    for parameter in several:
-        help = described(function, parameter)
-        parser.add_argument(parameter, nargs="+", type=get_args(types[parameter])[0], help=help)
+    for parameter, element in several.items():
+        flag = parameter if parameter in needed else f"--{parameter}"
+        parser.add_argument(flag, nargs="+", type=element, help=described(function, parameter).replace("%", "%%"))
     for parameter in optional:
         parser.add_argument(parameter, nargs="?", type=types[parameter], help=described(function, parameter))
     for argument in arguments:
@@ -133,10 +133,25 @@ def _call(function: Callable[..., None], name: str, arguments: list[str], option
     function(**options)
 
 
+def _element(kind: Any) -> Any:
+    """Of a list, or a list or None, the type of its elements; None for any other type."""
+    lists = [one for one in (kind, *get_args(kind)) if get_origin(one) is list]
+    return get_args(lists[0])[0] if lists else None
+
+
+def _summary(function: Callable[..., None]) -> str:
+    """What the docstring says before the parameters, after its first line, which stands over the options."""
+    from docstring_parser import parse
+
+    return " ".join((parse(function.__doc__ or "").long_description or "").split())
+
+
 def described(function: Callable[..., Any], parameter: str) -> str:
     """What the docstring of a function or a class says of a parameter."""
-    lines = inspect.cleandoc(function.__doc__ or "").splitlines()
-    return next((line.split(": ", 1)[1] for line in lines if line.strip().startswith(f"{parameter}: ")), "")
+    from docstring_parser import parse  # jsonargparse reads those of the other parameters with it
+
+    found = (about.description for about in parse(function.__doc__ or "").params if about.arg_name == parameter)
+    return " ".join((next(found, None) or "").split())
 
 
 def _underscored(argument: str) -> str:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from wav2uti.corpus.formats.textgrid import TextGrid, Tier, read_textgrid, words_and_phones
+from wav2uti.corpus.formats.textgrid import TextGrid, Tier, read_textgrid, words_and_phones, write_textgrid
 from wav2uti.corpus.recording import Interval
 from wav2uti.errors import InputError
 
@@ -237,3 +237,29 @@ def test_time_grows_with_the_size_only(tmp_path):
         except InputError:
             assert name not in ("two megabytes", "dashes in a name", "punctuation")
         assert time.perf_counter() - start < 5, name  # 0.3 s on the slowest seen; in quadratic time it takes hours
+
+
+def test_a_written_one_is_as_praatio_reads_it(tmp_path):
+    """Praat's rules: every tier runs from 0 to the end without gaps."""
+    textgrid_io = pytest.importorskip("praatio.utilities.textgrid_io")
+    words = (Interval('say "ah"', 0.25, 0.5), Interval("ɑ́  é", 0.5, 0.75), Interval("late", 1.5, 3.0))
+    phones = (Interval("a", 0.0, 1.0), Interval("b", 0.9, 1.2), Interval("c", 0.95, 1.1), Interval("d", 2.5, 2.7))
+    write_textgrid(tmp_path / "x.TextGrid", 2.0, {"words": words, "phones": phones})
+    oracle = textgrid_io.parseTextgridStr((tmp_path / "x.TextGrid").read_text("utf-8"), includeEmptyIntervals=True)
+    assert (oracle["xmin"], oracle["xmax"]) == (0, 2)
+    tiers = {
+        tier["name"]: [(float(start), float(end), label) for start, end, label in tier["entries"]]
+        for tier in oracle["tiers"]
+    }
+    assert tiers["words"] == [
+        (0, 0.25, ""), (0.25, 0.5, 'say "ah"'), (0.5, 0.75, "ɑ́ é"), (0.75, 1.5, ""), (1.5, 2.0, "late")
+    ]  # fmt: skip
+    assert tiers["phones"] == [(0, 1.0, "a"), (1.0, 1.2, "b"), (1.2, 2.0, "")]
+    ours = read_textgrid(tmp_path / "x.TextGrid")
+    assert {t.name: [(i.start, i.end, i.label) for i in t.intervals] for t in ours.tiers} == tiers
+    assert labels_of(words_and_phones(ours, "")[1]) == ["a", "b"]
+
+
+def test_a_tier_of_nothing_is_one_empty_interval(tmp_path):
+    write_textgrid(tmp_path / "x.TextGrid", 1.5, {"words": ()})
+    assert read_textgrid(tmp_path / "x.TextGrid") == TextGrid((Tier("words", (Interval("", 0.0, 1.5),)),))

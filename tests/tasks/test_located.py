@@ -50,7 +50,10 @@ def test_what_is_there_goes_before_a_name(tmp_path: Path, hub: Hub) -> None:
     assert not hub.asked
 
 
-@pytest.mark.parametrize("name", ["gone.ckpt", "runs/last.ckpt", "./a/b", "a/b/c", "~/gone", "gone", "/a/b", "a/b.git"])
+@pytest.mark.parametrize(
+    "name",
+    ["gone.ckpt", "runs/last.ckpt", "./a/b", "a/b/c", "~/gone", "gone", "/a/b", "a/b.git", "~nobody/a", "a" * 5000],
+)
 def test_a_path_is_not_asked_for_on_the_hub(name: str, hub: Hub) -> None:
     with pytest.raises(InputError, match=f"There is no checkpoint {name}; train one"):
         located(name)

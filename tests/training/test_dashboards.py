@@ -25,6 +25,14 @@ from wav2uti.training.config import commit
 wandb = pytest.importorskip("wandb")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _drawn_at_the_end() -> Iterator[None]:
+    """However short they are, the trainings here are long enough for a look at their end."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("wav2uti.training.gallery.LEAST", 1)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No network and no login, whatever the machine has."""
@@ -126,7 +134,7 @@ def sent(run: Path) -> list[Sent]:
 
 
 @pytest.fixture(scope="module")
-def tracked(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tracked(_drawn_at_the_end: None, simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that went on once: two steps, and two more."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("WANDB_MODE", "offline")
@@ -228,6 +236,7 @@ def test_a_test_adds_its_scores_to_the_run_of_the_checkpoint(tracked: Path, simu
     assert "epoch" not in added.summary
 
 
+@pytest.mark.slow
 def test_a_training_that_begins_anew_is_another_run(simulated: Path, tmp_path: Path) -> None:
     ids = []
     for _ in range(2):
@@ -266,6 +275,7 @@ def test_without_a_connection_it_is_written_to_the_disk(
     assert "gallery/videos" in part.rows[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logger", ["wandb", "tensorboard"])
 def test_a_dashboard_that_fails_ends_no_training(
     logger: str, simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
@@ -288,7 +298,7 @@ def test_a_missing_package_is_named(name: str, extra: str, monkeypatch: pytest.M
 
 
 @pytest.fixture(scope="module")
-def board(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def board(_drawn_at_the_end: None, simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fit(simulated, tmp_path_factory.mktemp("board"), "tensorboard", 2)
 
 

@@ -182,6 +182,16 @@ def test_nothing_is_drawn_without_clips_or_without_a_logger(simulated: Path, tmp
     assert not list((tmp_path / "bare").rglob("*.mp4"))
 
 
+def test_the_end_is_drawn_unless_it_comes_too_soon(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fit(simulated, tmp_path / "soon", gallery={}, steps=2) == 0
+    assert not list((tmp_path / "soon").rglob("media"))
+    monkeypatch.setattr("wav2uti.training.gallery.LEAST", 2)
+    assert fit(simulated, tmp_path / "late", gallery={}, steps=2) == 0
+    assert list((tmp_path / "late").rglob("media/step-000002/*.mp4"))
+
+
 def test_a_training_that_went_on_drew_the_same(drawn: Path, simulated: Path, tmp_path: Path) -> None:
     for steps in (3, 5):
         assert fit(simulated, tmp_path, "--ckpt_path=last", gallery={"every_n_steps": 2}, steps=steps) == 0
@@ -235,7 +245,7 @@ def test_no_more_steps_than_asked_for(simulated: Path, tmp_path: Path, monkeypat
         return test_step(self, batch, batch_idx)
 
     monkeypatch.setattr(DiffusionTask, "test_step", noted)
-    assert fit(simulated, tmp_path, gallery={"steps": 1}, steps=1) == 0
+    assert fit(simulated, tmp_path, gallery={"steps": 1, "every_n_steps": 1}, steps=1) == 0
     assert taken == [1]
 
 

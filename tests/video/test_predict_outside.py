@@ -93,7 +93,9 @@ def test_sounds_that_are_none(run: Run, tmp_path: Path, capsys: pytest.CaptureFi
         assert sentence in refused(run, wav(tmp_path / name, samples, rate, subtype), out, capsys)
     (tmp_path / "empty.wav").touch()
     assert "0 bytes" in refused(run, tmp_path / "empty.wav", out, capsys)
-    assert "a folder" in refused(run, tmp_path, out, capsys)
+    (tmp_path / "none").mkdir()
+    assert "no sound file" in refused(run, tmp_path / "none", out, capsys)
+    assert "No file matches" in refused(run, tmp_path / "no*.flac", out, capsys)
     assert "no such file" in refused(run, tmp_path / ("long" * 99), out, capsys)
 
 

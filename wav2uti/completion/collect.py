@@ -93,7 +93,7 @@ def _about(hint: Any, help: str) -> dict[str, Any]:
     choices += [one.__name__ for one in _classes(hint)] if _has_subclasses(hint) else []
     if choices:
         about["choices"] = sorted(set(choices))
-    elif Path in parts:
+    elif Path in parts or list[Path] in parts:
         about["complete"] = "file"
     return about
 

@@ -82,18 +82,24 @@ class FanFinder:
 def find_fan(frames: NDArray[np.uint8]) -> Fan:
     """Place of the fan: the sides of the convex hull of what is not black on average over the frames (T, H, W).
 
-    Where no fan stands out (black frames, noise to the edges), a fan of 90 degrees upward from the bottom is given.
+    Where no fan stands out (black frames, noise to the edges), it is `any_fan`.
     """
     finder = FanFinder()
     finder.add(frames)
     return finder.find()
 
 
+def any_fan(height: int, width: int) -> Fan:
+    """The fan that is given where none stands out: 90 degrees upward from the bottom."""
+    size = min(height, width)
+    return Fan((width - 1) / 2, height - 1.0, -np.pi / 4, np.pi / 4, 0.1 * size, 0.95 * size)
+
+
 def _fan_in(level: Floats, moves: Floats) -> Fan:
     """The fan of frames with this mean and standard deviation (H, W)."""
     height, width = level.shape
     size = min(height, width)
-    generic = Fan((width - 1) / 2, height - 1.0, -np.pi / 4, np.pi / 4, 0.1 * size, 0.95 * size)
+    generic = any_fan(height, width)
     corner = max(size // 12, 2)
     outside = np.stack([level[-corner:, :corner], level[-corner:, -corner:]])
     dark = float(np.median(outside))
@@ -185,7 +191,7 @@ def _track(frames: NDArray[np.uint8], fan: Fan) -> Floats:
     points = np.stack([fan.x + radius * np.sin(angle), fan.y - radius * np.cos(angle)], axis=-1)
     result = np.full((len(frames), POINTS, 2), np.nan, np.float32)
     for t in np.flatnonzero(seen & (last - first >= 4)):
-        result[t] = _equidistant(points[t, first[t] : last[t]])
+        result[t] = equidistant(points[t, first[t] : last[t]])
     return result
 
 
@@ -273,8 +279,8 @@ def _ends(surplus: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return before.argmin(1), last
 
 
-def _equidistant(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A polyline (K, 2) as `POINTS` points at equal distances along it."""
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+def equidistant(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A polyline (K, 2 + n), x and y and n values beside them, as `POINTS` points at equal distances along it."""
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line[:, :2], axis=0), axis=1))])
     wanted = np.linspace(0.0, along[-1], POINTS)
-    return np.stack([np.interp(wanted, along, points[:, axis]) for axis in (0, 1)], axis=1)
+    return np.stack([np.interp(wanted, along, column) for column in line.T], axis=1)

@@ -97,20 +97,20 @@ def origin_of(contours: Sequence[Array]) -> tuple[float, float]:
     return (float(left + right) / 2, float(low + _BELOW * (right - left)))
 
 
-def radii_at(contour: Array, origin: tuple[float, float]) -> Array:
-    """Distances (T, angles) of contours (T, K, 2) from the origin at `ANGLES`; NaN beyond the ends of a contour.
+def radii_at(contour: Array, origin: tuple[float, float], angles: Array = ANGLES) -> Array:
+    """Distances (T, A) of contours (T, K, 2) from the origin at angles (A,); NaN beyond the ends of a contour.
 
     Where a contour folds back, what the nearer part hides from the origin is left out.
     """
     right, up = contour[..., 0] - origin[0], origin[1] - contour[..., 1]
     angle, radius = np.arctan2(right, up), np.hypot(right, up)
-    radii = np.full((len(contour), len(ANGLES)), math.nan)
+    radii = np.full((len(contour), len(angles)), math.nan)
     for a, r, row in zip(angle, radius, radii, strict=True):
         known = np.isfinite(r)
         if known.sum() > 1:
             rising = np.maximum.accumulate(a[known])
             keep = np.concatenate([[True], np.diff(rising) > 0])
-            row[:] = np.interp(ANGLES, rising[keep], r[known][keep], left=math.nan, right=math.nan)
+            row[:] = np.interp(angles, rising[keep], r[known][keep], left=math.nan, right=math.nan)
     return radii
 
 
@@ -160,21 +160,32 @@ def scores_of(
     return scores
 
 
-def write_contour_csv(path: Path, contours: Iterable[ArrayLike], fps: float) -> None:
-    """Write contours as one row a point: frame, time in s, x, y in pixels; whole or not at all.
+def write_contour_csv(
+    path: Path, contours: Iterable[ArrayLike], fps: float, spreads: Iterable[ArrayLike] | None = None, source: str = ""
+) -> None:
+    """Write contours as one row a point: frame, time in s, x, y and, if given, spread in pixels; whole or not at all.
 
     Frame k stands at k / fps, as in the shards; points that are not finite have no row.
 
     Args:
         contours: (K, 2) of each frame: an array (T, K, 2), or what gives them one by one.
+        spreads: (K,) of each frame, how far the points differ between samples (see `mean_contours`).
+        source: what the frames are, for a last column of this name; empty for none.
     """
     with replaced(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["frame", "time", "x", "y"])
-        for frame, contour in enumerate(contours):
+        writer.writerow(
+            ["frame", "time", "x", "y"] + ([] if spreads is None else ["spread"]) + (["source"] if source else [])
+        )
+        pairs = ((c, None) for c in contours) if spreads is None else zip(contours, spreads, strict=True)
+        for frame, (contour, spread) in enumerate(pairs):
             points = np.asarray(contour, dtype=np.float64)
-            for x, y in points[np.isfinite(points).all(-1)].tolist():
-                writer.writerow([frame, f"{frame / fps:.6f}", f"{x:.3f}", f"{y:.3f}"])
+            if spread is not None:
+                points = np.concatenate([points, np.asarray(spread, dtype=np.float64)[:, None]], axis=1)
+            for values in points[np.isfinite(points).all(-1)].tolist():
+                writer.writerow(
+                    [frame, f"{frame / fps:.6f}", *(f"{value:.3f}" for value in values), *([source] if source else [])]
+                )
 
 
 def _checked(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:

@@ -1,5 +1,6 @@
 """`wav2uti push`: a trained model to the Hugging Face hub, or to a folder that is written as a repository there is."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -70,7 +71,7 @@ def push(
         if on_hub:
             said = _to_hub(files, target, private, revision, tag, message)
         else:
-            said = _to_folder(files, folder, Path(target).expanduser(), force)
+            said = _to_folder(files, folder, _path(target), force)
     print(f"model: {said}")
 
 
@@ -147,7 +148,7 @@ def _on_hub(target: str) -> bool:
     Raises:
         InputError: it is neither for sure.
     """
-    if is_path(target) or Path(target).is_dir():
+    if is_path(target) or os.path.isdir(target):  # noqa: PTH112 (never raises)
         return False
     found = repository(target)
     if found is None or found[1] is not None:
@@ -160,7 +161,11 @@ def _on_hub(target: str) -> bool:
 
 def _name(target: str) -> str:
     """What the card calls the model."""
-    return target if _on_hub(target) else Path(target).expanduser().resolve().name
+    return target if _on_hub(target) else _path(target).resolve().name
+
+
+def _path(target: str) -> Path:
+    return Path(os.path.expanduser(target))  # noqa: PTH111 (never raises)
 
 
 def _to_folder(files: Mapping[str, bytes | Path], source: Path, target: Path, force: bool) -> str:

@@ -1,5 +1,6 @@
 """Where a trained model lies, by whatever it is named: a file, a folder, the shipped model, a repository on the hub."""
 
+import os
 from pathlib import Path
 
 from wav2uti.errors import InputError
@@ -25,8 +26,8 @@ def located(name: str | Path) -> Path:
         InputError: there is nothing of this name; the hub cannot be reached, has no such repository, or does not show
             it; or what it has there is no model of wav2uti.
     """
-    path = Path(name).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 (never raises, as the next line)
+    if os.path.exists(path):  # noqa: PTH110
         return path
     if str(name) == MODEL:
         return FOLDER

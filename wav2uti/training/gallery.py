@@ -33,11 +33,12 @@ from wav2uti.video.sheet import BLUE, ORANGE, Row, Trace, contact_sheet
 from wav2uti.video.side_by_side import write_side_by_side
 
 FOLDER = "media"  # in the folder of the run
+LEAST = 100  # steps before which a training that ends has learnt nothing that is worth a look
 SCORES = ("rmse", "psnr", "ssim", "contour_mm", "contour_px", "contour_mm_exact", "contour_px_exact")
 
 
 class Gallery(Callback):
-    """Draws the same few clips of the validation speakers every so many steps, and at the end.
+    """Draws the same few clips of the validation speakers every so many steps, and at the end if that is not too soon.
 
     Each is drawn as a test would, with the averaged weights and the same noise every time, but in no more than `steps`
     steps. Written into the folder of the run are `media/step-001000/ID_FRAME.mp4`, real and generated beside each
@@ -79,12 +80,17 @@ class Gallery(Callback):
     ) -> None:
         """Draws when it is time, and after the last of `max_steps`."""
         step = trainer.global_step
-        if step % self.every_n_steps == 0 or step == trainer.max_steps:
+        if step % self.every_n_steps == 0 or (step == trainer.max_steps and self._is_worth_it(step)):
             self._show(trainer, cast(Task, pl_module))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws the end of a training that epochs or time ended."""
-        self._show(trainer, cast(Task, pl_module))
+        if self._is_worth_it(trainer.global_step):
+            self._show(trainer, cast(Task, pl_module))
+
+    def _is_worth_it(self, step: int) -> bool:
+        """Whether the end of a training is drawn that ends at this step."""
+        return step >= min(LEAST, self.every_n_steps)
 
     def _show(self, trainer: pl.Trainer, task: Task) -> None:
         if self.folder is None or trainer.global_step == self.seen:

@@ -36,7 +36,8 @@ _BLOCK = 64  # pixel columns of the spectrogram that are computed together
 
 
 class Frames(Protocol):
-    """What a row needs of its frames: an array uint8 (T, H, W), or what reads a frame once it is asked for."""
+    """What a row needs of its frames: an array uint8 (T, H, W), or (T, H, W, 3) in colour, or what reads a frame once
+    it is asked for."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -61,14 +62,14 @@ class Glimpses:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(T, H, W)."""
+        """(T, H, W), or (T, H, W, 3) in colour."""
         return (self.total, *next(iter(self.kept.values())).shape)
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         return self.kept[index]
 
     def add(self, frames: NDArray[np.uint8]) -> None:
-        """Pick from the next frames, uint8 (n, H, W)."""
+        """Pick from the next frames, uint8 (n, H, W), or (n, H, W, 3)."""
         places = range(self.seen, self.seen + len(frames))
         # Copies: a view would keep the whole part.
         self.kept |= {place: frames[place - self.seen].copy() for place in self.wanted if place in places}
@@ -131,8 +132,8 @@ def contact_sheet(
 
     Args:
         path: the .png file; it appears when it is complete.
-        rows: label and frames, uint8 (T, H, W) at 60 frames a second, of each row from the top; a `Row` where lines
-            are to be drawn on them.
+        rows: label and frames, uint8 (T, H, W), or (T, H, W, 3) in colour, at 60 a second, of each row from the top; a
+            `Row` where lines are to be drawn on them.
         audio: float32 (N,) at 16 kHz, for the strips above the rows; None for no strips.
         title: words at the top and in the file's metadata.
         columns: frames in a row; fewer where the videos are shorter.
@@ -146,7 +147,7 @@ def contact_sheet(
     """
     path, title = Path(path), printable(title)
     shown = [Row(*row) for row in rows]
-    if not shown or any(len(row.frames.shape) != 3 or min(row.frames.shape) == 0 for row in shown):
+    if not shown or any(len(row.frames.shape) not in (3, 4) or min(row.frames.shape) == 0 for row in shown):
         raise InputError(f"No contact sheet {path}: it needs at least one row, and frames (T, H, W) in every row.")
     if contour is not None:
         shown.insert(1, Row(f"{shown[0].label}, with contour", shown[0].frames, (Trace(contour),)))
@@ -240,7 +241,7 @@ def _times(instants: list[int], total: int, layout: _Layout) -> Image.Image:
 
 def _tiles(row: Row, instants: list[int], layout: _Layout) -> Image.Image:
     """The tiles of one video; one that ends before an instant shows its last frame there."""
-    total, height, width = row.frames.shape
+    total, height, width = row.frames.shape[:3]
     scale = TILE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     block, draw = _block(size[1] + _GAP, layout)

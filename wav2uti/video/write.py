@@ -1,6 +1,6 @@
-"""Frames and sound to an mp4 that plays everywhere: H.264 (yuv420p) and AAC, index in front."""
+"""Frames, grey or in colour, and sound to an mp4 that plays everywhere: H.264 (yuv420p) and AAC, index in front."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -52,8 +52,9 @@ def opened_mp4(
     fps: int | Fraction = FPS,
     caption: str = "",
     title: str = "",
+    legend: Callable[[int], NDArray[np.uint8]] | None = None,
 ) -> Iterator["Mp4"]:
-    """A grey video with its sound, whose frames are added while the block runs; memory does not grow with them.
+    """A video with its sound, whose frames are added while the block runs; memory does not grow with them.
 
     Small pictures are enlarged by the least integer that brings the short side to `SHORT_SIDE`, with bicubic
     interpolation. Both streams last T / fps: the sound is cut or continued with silence.
@@ -65,6 +66,7 @@ def opened_mp4(
         fps: frames a second.
         caption: words on a strip under the picture, and in the file's comment; empty for no strip.
         title: title in the file's metadata; the file's name where empty.
+        legend: draws a strip of the width that it is called with, uint8 (h, width, 3), between picture and caption.
 
     Raises:
         InputError: the file cannot be written.
@@ -75,7 +77,7 @@ def opened_mp4(
         with container:
             container.metadata["title"] = printable(title or path.stem)
             container.metadata["comment"] = printable(caption)
-            video = Mp4(container, size, audio, fps, caption)
+            video = Mp4(container, size, audio, fps, caption, legend)
             yield video
             video.finish()
 
@@ -94,6 +96,7 @@ class Mp4:
         audio: NDArray[np.float32] | None,
         fps: int | Fraction,
         caption: str,
+        legend: Callable[[int], NDArray[np.uint8]] | None = None,
     ) -> None:
         self.container = container
         self.audio = audio
@@ -101,6 +104,9 @@ class Mp4:
         self.frames = self.samples = 0
         width = _even(_scale(size) * size[1])
         self.strip = caption_strip(caption, width)
+        if legend is not None:
+            self.strip = np.concatenate([legend(width), coloured(self.strip)])
+            self.strip = self.strip[len(self.strip) % 2 :]
         self.video = container.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "veryfast"})
         self.video.height, self.video.width = _even(_scale(size) * size[0]) + len(self.strip), width
         self.video.pix_fmt = "yuv420p"
@@ -108,9 +114,10 @@ class Mp4:
         self.sound = None if audio is None else container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
 
     def add(self, frames: NDArray[np.uint8]) -> None:
-        """Write the next frames, uint8 (n, H, W)."""
+        """Write the next frames, uint8 (n, H, W), or (n, H, W, 3) in colour."""
         for frame in frames:
-            picture = av.VideoFrame.from_ndarray(enlarged(frame, self.strip), format="gray")
+            pixels = enlarged(frame, self.strip)
+            picture = av.VideoFrame.from_ndarray(pixels, format="gray" if pixels.ndim == 2 else "rgb24")
             picture.pts, picture.time_base = self.frames, 1 / Fraction(self.fps)
             self.container.mux(self.video.encode(picture))
             self.frames += 1
@@ -140,12 +147,25 @@ class Mp4:
 
 
 def enlarged(frame: NDArray[np.uint8], strip: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """A frame (H, W) at the size of the video, with the strip below; uint8, both sides even as yuv420p needs them."""
-    scale = _scale(frame.shape)
-    height, width = (side * scale for side in frame.shape)
+    """A frame (H, W) or (H, W, 3) at the size of the video, with the strip below; uint8, grey where both are grey.
+
+    Both sides are even, as yuv420p needs them.
+    """
+    scale = _scale(frame.shape[:2])
+    height, width = (side * scale for side in frame.shape[:2])
     picture = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
-    picture = np.pad(picture, ((0, _even(height) - height), (0, _even(width) - width)), mode="edge")
-    return picture if strip is None else np.concatenate([picture, strip])
+    margins = ((0, _even(height) - height), (0, _even(width) - width), (0, 0))
+    picture = np.pad(picture, margins[: picture.ndim], mode="edge")
+    if strip is None:
+        return picture
+    if picture.ndim != strip.ndim:
+        picture, strip = coloured(picture), coloured(strip)
+    return np.concatenate([picture, strip])
+
+
+def coloured(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A grey picture (h, w) as one in colour (h, w, 3); one in colour as it is."""
+    return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
 
 
 def caption_strip(caption: str, width: int) -> NDArray[np.uint8]:

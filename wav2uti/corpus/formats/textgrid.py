@@ -1,4 +1,4 @@
-"""Praat TextGrids: who says what when, on the clock of the sound.
+"""Praat TextGrids, read and written: who says what when, on the clock of the sound.
 
     "ooTextFile" "TextGrid" xmin xmax <exists> tiers, then for each tier
     "IntervalTier" name xmin xmax intervals, then for each interval   xmin xmax label
@@ -10,7 +10,7 @@ long and its short format as one (manual, "TextGrid file formats").
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from typing import Literal
 from wav2uti.corpus.formats.prompt import NO_TEXT, decode
 from wav2uti.corpus.recording import Interval
 from wav2uti.errors import InputError
-from wav2uti.files import content_of
+from wav2uti.files import content_of, replaced
 
 # Possessive throughout (++, *+), so that no broken file costs more than its length.
 _TOKEN = re.compile(
@@ -118,6 +118,52 @@ def words_and_phones(grid: TextGrid, text: str) -> tuple[tuple[Interval, ...], t
         within = sum(all(_plain(word) in known for word in interval.label.split()) for interval in unnamed[0])
         return (unnamed[0], ()) if 2 * within > len(unnamed[0]) else ((), unnamed[0])
     return (), ()
+
+
+def write_textgrid(path: Path, seconds: float, tiers: Mapping[str, Sequence[Interval]]) -> None:
+    """Write a TextGrid in the long text format, in UTF-8; whole or not at all.
+
+    Praat wants a tier without gaps: what lies between intervals becomes an unlabelled one. An interval that begins
+    before the one before it ends, or reaches out of the recording, is cut there, and left out where nothing remains.
+
+    Args:
+        path: of the file.
+        seconds: length of the recording.
+        tiers: intervals in order, by the name of their tier.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {seconds!r}"]
+    lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    for number, (name, intervals) in enumerate(tiers.items(), 1):
+        filled = _without_gaps(intervals, seconds)
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f"        name = {_quoted(name)}"]
+        lines += ["        xmin = 0", f"        xmax = {seconds!r}", f"        intervals: size = {len(filled)}"]
+        for place, interval in enumerate(filled, 1):
+            lines += [f"        intervals [{place}]:", f"            xmin = {interval.start!r}"]
+            lines += [f"            xmax = {interval.end!r}", f"            text = {_quoted(interval.label)}"]
+    with replaced(path) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def _without_gaps(intervals: Sequence[Interval], seconds: float) -> list[Interval]:
+    """The intervals of a tier from 0 to `seconds`, unlabelled ones between them."""
+    filled: list[Interval] = []
+    done = 0.0
+    for interval in intervals:
+        start, end = max(float(interval.start), done), min(float(interval.end), seconds)
+        if start >= end:
+            continue
+        if start > done:
+            filled.append(Interval("", done, start))
+        filled.append(Interval(interval.label, start, end))
+        done = end
+    return filled if done >= seconds else [*filled, Interval("", done, seconds)]
+
+
+def _quoted(text: str) -> str:
+    return '"' + " ".join(text.split()).replace('"', '""') + '"'
 
 
 def read_text(path: Path, most: int) -> str:
