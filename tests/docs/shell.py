@@ -32,7 +32,7 @@ def commands(text: str) -> Iterator[list[str]]:
                     yield words
                 words = []
             elif words or not (word in KEYWORDS or _is_assignment(word)):
-                words.append(word)
+                words.append(word if words else word.removeprefix(".venv/bin/"))
 
 
 def _is_assignment(word: str) -> bool:
