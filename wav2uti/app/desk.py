@@ -246,7 +246,8 @@ class Desk:
                 within = f"{number + 1} {file_name(column.title)}/" if len(columns) > 1 else ""
                 for file in column.drawn.files.values():
                     archive.write(column.folder / file, f"{within}{file}")
-        doubts = dict.fromkeys(doubt for column in columns for doubt in column.drawn.doubts)
+        several = len(columns) > 1
+        doubts = [f"{c.title}: {doubt}" if several else doubt for c in columns for doubt in c.drawn.doubts]
         told = {"Text": text} if (text := columns[0].drawn.view.text) else {}
         told |= {"Seed": f"{int(asked.seed or 0)}"}
         parts = [
