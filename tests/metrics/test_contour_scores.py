@@ -117,11 +117,12 @@ def test_unequal_clips_are_refused():
 def test_csv_has_a_row_for_each_known_point(tmp_path):
     contours = moving(2).astype(np.float32)
     contours[1, 3:] = np.nan
-    write_contour_csv(tmp_path / "contour.csv", contours, 60.0)
+    write_contour_csv(tmp_path / "contour.csv", contours, 60.0, source="SIMULATED")
     with (tmp_path / "contour.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 53
-    assert [list(row) for row in rows[:1]] == [["frame", "time", "x", "y"]]
+    assert [list(row) for row in rows[:1]] == [["frame", "time", "x", "y", "source"]]
+    assert {row["source"] for row in rows} == {"SIMULATED"}
     assert {row["frame"] for row in rows[50:]} == {"1"}
     assert float(rows[-1]["time"]) == pytest.approx(1 / 60, abs=1e-6)
     assert [float(rows[-1]["x"]), float(rows[-1]["y"])] == pytest.approx(contours[1, 2].tolist(), abs=1e-3)

@@ -97,8 +97,8 @@ def test_mean_and_spread_are_those_of_numpy(model: Predictor, tmp_path: Path, fo
     np.testing.assert_array_equal(found["origin"], [fan.x, fan.y])
 
     rows = [line.split(",") for line in written["contour"].read_text().splitlines()]
-    assert rows[0] == ["frame", "time", "x", "y", "spread"]
-    values = np.array(rows[1:], dtype=float)
+    assert rows[0] == ["frame", "time", "x", "y", "spread", "source"]
+    values = np.array([row[:-1] for row in rows[1:]], dtype=float)
     kept = np.isfinite(mean).all(-1)
     np.testing.assert_allclose(values[:, 2:4], mean[kept], atol=6e-4)
     np.testing.assert_allclose(values[:, 4], spread[kept], atol=6e-4)
@@ -211,7 +211,7 @@ def test_where_nothing_is_seen_there_are_no_splines(
     with pytest.warns(UserWarning, match="no fan stands out"):
         written = draw(model, SPEECH, Drawing(samples=2), tmp_path)
     assert "splines" not in written
-    assert written["contour"].read_text().splitlines() == ["frame,time,x,y,spread"]
+    assert written["contour"].read_text().splitlines() == ["frame,time,x,y,spread,source"]
 
 
 @pytest.mark.parametrize("timed", [True, False])

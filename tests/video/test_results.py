@@ -55,7 +55,7 @@ def test_parts_give_the_files_of_all_frames_at_once(speech: Speech, tmp_path: Pa
     whole = tmp_path / "whole"
     write_mp4(whole / "said.mp4", drawn, speech.audio, caption="made up")
     write_mp4(whole / "said.truth.mp4", speech.real, speech.audio, caption="SIMULATED, not generated")
-    write_contour_csv(whole / "said.csv", track(drawn), 60)
+    write_contour_csv(whole / "said.csv", track(drawn), 60, source="made up")
     rows = [("simulated", speech.real), ("generated", drawn)]
     contact_sheet(whole / "said.png", rows, speech.audio, title="said: ba (made up)")
     for kind in ("contour", "sheet"):

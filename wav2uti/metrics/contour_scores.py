@@ -161,7 +161,7 @@ def scores_of(
 
 
 def write_contour_csv(
-    path: Path, contours: Iterable[ArrayLike], fps: float, spreads: Iterable[ArrayLike] | None = None
+    path: Path, contours: Iterable[ArrayLike], fps: float, spreads: Iterable[ArrayLike] | None = None, source: str = ""
 ) -> None:
     """Write contours as one row a point: frame, time in s, x, y and, if given, spread in pixels; whole or not at all.
 
@@ -170,17 +170,22 @@ def write_contour_csv(
     Args:
         contours: (K, 2) of each frame: an array (T, K, 2), or what gives them one by one.
         spreads: (K,) of each frame, how far the points differ between samples (see `mean_contours`).
+        source: what the frames are, for a last column of this name; empty for none.
     """
     with replaced(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["frame", "time", "x", "y"] + ([] if spreads is None else ["spread"]))
+        writer.writerow(
+            ["frame", "time", "x", "y"] + ([] if spreads is None else ["spread"]) + (["source"] if source else [])
+        )
         pairs = ((c, None) for c in contours) if spreads is None else zip(contours, spreads, strict=True)
         for frame, (contour, spread) in enumerate(pairs):
             points = np.asarray(contour, dtype=np.float64)
             if spread is not None:
                 points = np.concatenate([points, np.asarray(spread, dtype=np.float64)[:, None]], axis=1)
             for values in points[np.isfinite(points).all(-1)].tolist():
-                writer.writerow([frame, f"{frame / fps:.6f}", *(f"{value:.3f}" for value in values)])
+                writer.writerow(
+                    [frame, f"{frame / fps:.6f}", *(f"{value:.3f}" for value in values), *([source] if source else [])]
+                )
 
 
 def _checked(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:

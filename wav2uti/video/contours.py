@@ -35,10 +35,13 @@ def track_samples(archive: Archive, samples: int, fan: Fan) -> None:
         archive.add("contour_spread", spread)
 
 
-def write_csv(path: Path, archive: Archive, samples: int) -> None:
-    """Write the contour of an archive as NAME.csv, with its spread where there are several samples."""
+def write_csv(path: Path, archive: Archive, samples: int, source: str) -> None:
+    """Write the contour of an archive as NAME.csv, with its spread where there are several samples.
+
+    Each row says in the column `source` what the frames are.
+    """
     spreads = None if samples == 1 else chain.from_iterable(archive.parts("contour_spread"))
-    write_contour_csv(path, chain.from_iterable(archive.parts("contour")), FPS, spreads)
+    write_contour_csv(path, chain.from_iterable(archive.parts("contour")), FPS, spreads, source)
 
 
 def write_aaa(

@@ -3,7 +3,7 @@
     NAME.mp4             the drawing with the sound
     NAME.png             contact sheet
     NAME.npz or NAME.h5  frames, contour and more (see `archive`)
-    NAME.csv             contour: frame, time in s, x and y in pixels, with several drawings also the spread in pixels
+    NAME.csv             contour: frame, time in s, x and y in pixels, of several drawings the spread in pixels, source
     NAME_splines.csv     contour as AAA exports it, in mm from the probe's origin; where a scale is known
     NAME.spread.mp4      with several drawings: their mean, and beside it how far they differ
     NAME.TextGrid        words and phones, where they are known
@@ -133,7 +133,7 @@ def write_results(output: Path, speech: Speech, parts: Iterable[NDArray[np.uint8
             archive.check()
             fan = finder.find()
             track_samples(archive, count, fan)
-            write_csv(paths["contour"], archive, count)
+            write_csv(paths["contour"], archive, count, about.note)
             splines = folder / f"{stem}{SPLINES}"
             who, prompt = f"wav2uti, {about.note}", speech.text or speech.name
             when = speech.recorded or datetime.now()
