@@ -39,6 +39,7 @@ COMMANDS = {
     "export": Command("wav2uti.report.export:export", "write a trained model as safetensors, with a model card"),
     "push": Command("wav2uti.report.push:push", "publish a trained model on the Hugging Face hub, or in a folder"),
     "predict": Command("wav2uti.video.predict:predict", "draw the tongue for a recording of speech: an mp4 with sound"),
+    "app": Command("wav2uti.app.serve:app", "serve a web page that draws the tongue for speech, on this machine"),
     "completion": Command("wav2uti.completion.command:completion", "let bash, zsh or fish complete with the tab key"),
 }
 # These hand their arguments to LightningCLI, which has a parser of its own.

@@ -185,10 +185,10 @@ def follow(path: Path, folder: Path, programs: Path, given: dict[str, str] | Non
 
 
 @pytest.fixture(scope="session")
-def tutored(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
+def tutored(tmp_path_factory: pytest.TempPathFactory, programs: Path, speech: str) -> Path:
     """The folder that the tutorial leaves behind, from which the how-to pages go on."""
     folder = tmp_path_factory.mktemp("tutorial")
-    follow(TUTORIAL, folder, programs)
+    follow(TUTORIAL, folder, programs, {"SPEECH": speech})
     return folder
 
 
