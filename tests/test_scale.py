@@ -17,7 +17,7 @@ def number(text: str) -> float:
 
 def test_the_page_shows_what_the_program_prints() -> None:
     page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-    assert page.split("```")[1].strip() == told(plan(Plan()))
+    assert page.split("```text\n")[1].split("```")[0].strip() == told(plan(Plan()))
 
 
 def test_storage_is_that_of_the_shards() -> None:
