@@ -86,6 +86,7 @@ def test_an_interval_of_no_level_is_no_guidance(task: DiffusionTask) -> None:
     assert not torch.allclose(some, everywhere)
 
 
+@pytest.mark.slow
 def test_samplers_and_guidance_are_chosen_on_the_command_line(run: Run, other: Run, tmp_path: Path) -> None:
     corpus = [f"--shards={run.corpus}", "--recording=s01_u000", f"--ckpt_path={run.checkpoint}"]
     drawn = {}

@@ -192,6 +192,7 @@ def test_the_end_is_drawn_unless_it_comes_too_soon(
     assert list((tmp_path / "late").rglob("media/step-000002/*.mp4"))
 
 
+@pytest.mark.slow
 def test_a_training_that_went_on_drew_the_same(drawn: Path, simulated: Path, tmp_path: Path) -> None:
     for steps in (3, 5):
         assert fit(simulated, tmp_path, "--ckpt_path=last", gallery={"every_n_steps": 2}, steps=steps) == 0
