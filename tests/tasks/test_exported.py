@@ -116,6 +116,11 @@ def test_the_reference_frame_goes_along(run: Run) -> None:
     Image.fromarray(picture).save("frame.png")
     assert main(["export", str(run.checkpoint), "model", "--license=mit", "--reference=frame.png"]) == 0
     np.testing.assert_array_equal(np.asarray(Image.open("model/reference.png")), picture)
+    exported, bare = load("model", "cpu"), load(run.checkpoint, "cpu")
+    speech = 0.1 * np.random.default_rng(0).normal(size=4000).astype(np.float32)
+    own = exported.generate(speech, steps=2)
+    np.testing.assert_array_equal(own, bare.generate(speech, reference=picture, steps=2))
+    assert (own != bare.generate(speech, steps=2)).any()
 
 
 def test_no_reference_frame_for_a_model_that_asks_for_none(

@@ -26,6 +26,7 @@ from wav2uti.tasks.base import Progress, Task
 from wav2uti.tasks.diffusion import DiffusionTask
 from wav2uti.tasks.located import located
 from wav2uti.video.cascade import Meter, diffusions, from_checkpoints
+from wav2uti.video.reference_frame import default_reference
 
 
 class _Chosen(NamedTuple):
@@ -102,7 +103,8 @@ class Predictor:
             audio: float32 (N,) at 16 kHz in [-1, 1], of any length.
             text: what is said. Where it is None the transcriber writes it down, if there is one; else a model that was
                 trained with text does without.
-            reference: uint8 (H, W), a frame of the speaker, for a model trained with one.
+            reference: uint8 (H, W), a frame of the speaker, for a model trained with one; None for the one that the
+                model brings along, if it does.
             sampler: how to draw; None for the task's own.
             steps: steps of the sampler; None for its own.
             guidance: how to guide; None for the task's own.
@@ -142,6 +144,7 @@ class Predictor:
         chosen = self._chosen(sampler, steps, guidance, augmentation)
         tokens, places = self._read(audio, text, words)
         heard = self._hear(audio)
+        reference = default_reference(self) if reference is None else reference
         shown = None if reference is None else to_unit(reference)
         meter = Meter(progress, [frames] * len(seeds))
         return [

@@ -1,6 +1,7 @@
 """A reference frame of a speaker from a picture file, and the one that a model brings along."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,9 @@ from PIL import Image
 from wav2uti.errors import InputError
 from wav2uti.files import check_ordinary
 from wav2uti.tasks.exported import REFERENCE
-from wav2uti.video.predictor import Predictor
+
+if TYPE_CHECKING:  # which imports this
+    from wav2uti.video.predictor import Predictor
 
 MOST_PIXELS = 1 << 25  # of the picture file: 100 MB in colour
 # Others of Pillow's readers are rarely looked after, and one of them runs a program.
@@ -41,7 +44,7 @@ def read_reference(path: str | Path, size: int) -> NDArray[np.uint8]:
         raise InputError(f"{path} cannot be read as a picture: give a PNG or JPEG of one ultrasound frame.") from error
 
 
-def default_reference(model: Predictor) -> NDArray[np.uint8] | None:
+def default_reference(model: "Predictor") -> NDArray[np.uint8] | None:
     """The frame that a model's folder brings along for who has none of the speaker: uint8 (size, size).
 
     None where the model takes no reference frame, or its folder has no `reference.png`.
